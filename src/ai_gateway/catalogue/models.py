@@ -1,0 +1,83 @@
+"""What is known of a model: limits, abilities, prices."""
+
+import tomllib
+from collections.abc import Sequence
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from importlib.resources import files
+
+import msgspec
+from msgspec import Struct
+
+
+class Tier(Struct, frozen=True):
+    """A price that holds from so many input tokens on (for the whole call)."""
+
+    start: int
+    price: Decimal
+
+
+class Price(Struct, frozen=True, omit_defaults=True):
+    """US dollars a million tokens, with its tiers by size of input, smallest first."""
+
+    base: Decimal
+    tiers: tuple[Tier, ...] = ()
+
+    def at(self, input_tokens: int) -> Decimal:
+        price = self.base
+        for tier in self.tiers:
+            if input_tokens > tier.start:
+                price = tier.price
+        return price
+
+
+class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    input: Price | None = None
+    output: Price | None = None
+    cache_read: Price | None = None
+    cache_write_5m: Price | None = None
+    cache_write_1h: Price | None = None
+    input_audio: Price | None = None
+    output_audio: Price | None = None
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """None where nothing is known."""
+
+    provider: str
+    name: str
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    prices: Prices | None = None
+    structured_output: bool | None = None
+    reasoning: bool | None = None
+    adaptive_thinking: bool | None = None
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    models: tuple[str, ...]
+    max_output_tokens: int | None = None
+    structured_output: bool | None = None
+    reasoning: bool | None = None
+    adaptive_thinking: bool | None = None
+
+
+class _Rules(Struct, frozen=True):
+    rule: tuple[Rule, ...]
+
+
+_NO_RULE = Rule(models=())
+
+
+def load_rules() -> Sequence[Rule]:
+    text = (files(__package__) / "models.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), _Rules).rule
+
+
+def rule_for(model: str, rules: Sequence[Rule]) -> Rule:
+    """`model` may carry a maker's prefix (`anthropic/claude-...`), as routers' names do."""
+    name = model.rsplit("/", 1)[-1].lower().replace(".", "-")
+    for rule in rules:
+        if any(fnmatchcase(name, pattern) for pattern in rule.models):
+            return rule
+    return _NO_RULE

@@ -1,0 +1,115 @@
+"""Providers: a row each in `providers.toml`."""
+
+import tomllib
+from importlib.resources import files
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+Auth = Literal["bearer", "x-api-key", "api-key", "none"]
+
+
+class Endpoint(Struct, frozen=True):
+    """Where a provider serves an operation, and the dialect it speaks there."""
+
+    dialect: str
+    path: str
+    """Behind the base URL, with its leading slash."""
+
+
+class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    title: str
+    base_url: str
+    """Without a trailing slash. Empty where only the operator can know it."""
+    auth: Auth = "bearer"
+    operations: dict[str, Endpoint]
+    key_env: str
+    base_url_env: str
+    key_required: bool = True
+    """False for servers of one's own: they count as configured once their base URL is set."""
+    headers: dict[str, str] = {}
+    forwarded_headers: tuple[str, ...] = ()
+    """Headers of the caller's that are handed on, by lower-case name."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    developer_role: bool = False
+    stream_usage: bool = True
+    refused_fields: frozenset[str] = frozenset()
+    model_prefixes: tuple[str, ...] = ()
+    """Model names that can only mean this provider."""
+    prices: str = ""
+    """The provider's name in the price data; empty: its own name."""
+    label: str = ""
+    """The name shown to callers, where several rows are one provider."""
+    docs: str = ""
+
+
+class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As written in `providers.toml`: what can be derived is left out."""
+
+    title: str
+    base_url: str = ""
+    auth: Auth = "bearer"
+    operations: dict[str, Endpoint] | None = None
+    embeddings: bool = False
+    chat: bool = True
+    key_env: str | None = None
+    key_required: bool = True
+    headers: dict[str, str] = {}
+    forwarded_headers: tuple[str, ...] = ()
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    developer_role: bool = False
+    stream_usage: bool = True
+    refused_fields: frozenset[str] = frozenset()
+    model_prefixes: tuple[str, ...] = ()
+    prices: str = ""
+    label: str = ""
+    docs: str = ""
+
+
+CHAT = Endpoint("openai_chat", "/chat/completions")
+EMBEDDINGS = Endpoint("openai_chat", "/embeddings")
+
+
+def load_providers() -> dict[str, Provider]:
+    text = (files(__package__) / "providers.toml").read_text("utf-8")
+    rows = msgspec.convert(tomllib.loads(text), dict[str, _Row])
+    return {name: _provider(name, row) for name, row in rows.items()}
+
+
+def custom_provider(name: str, base_url: str, *, auth: Auth, embeddings: bool) -> Provider:
+    """A provider of the operator's own that speaks OpenAI's dialect."""
+    row = _Row(title=name, base_url=base_url, auth=auth, embeddings=embeddings, key_required=False)
+    return _provider(name, row)
+
+
+def _provider(name: str, row: _Row) -> Provider:
+    operations = row.operations
+    if operations is None:
+        operations = {}
+        if row.chat:
+            operations["chat"] = CHAT
+        if row.embeddings:
+            operations["embeddings"] = EMBEDDINGS
+    variable = name.upper().replace("-", "_")
+    return Provider(
+        name=name,
+        title=row.title,
+        base_url=row.base_url,
+        auth=row.auth,
+        operations=operations,
+        key_env=row.key_env or f"{variable}_API_KEY",
+        base_url_env=f"{variable}_BASE_URL",
+        key_required=row.key_required,
+        headers=row.headers,
+        forwarded_headers=row.forwarded_headers,
+        max_tokens_field=row.max_tokens_field,
+        developer_role=row.developer_role,
+        stream_usage=row.stream_usage,
+        refused_fields=row.refused_fields,
+        model_prefixes=row.model_prefixes,
+        prices=row.prices or name,
+        label=row.label or name,
+        docs=row.docs,
+    )

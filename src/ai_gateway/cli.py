@@ -1,0 +1,148 @@
+"""The command `ai-gateway`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ai_gateway import __version__
+from ai_gateway.access.identify import listening_is_safe
+from ai_gateway.settings.check import check, provider_lines
+from ai_gateway.settings.load import config_path, load_settings
+from ai_gateway.settings.tree import Settings, SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ai-gateway", description="One HTTP service between applications and LLM providers."
+    )
+    parser.add_argument("--version", action="version", version=f"ai-gateway {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    serve = commands.add_parser("serve", help="serve the gateway (the default)")
+    serve.add_argument("--config", type=Path, help="the gateway.yaml to read")
+    look = commands.add_parser("check", help="check the settings and say what they amount to")
+    look.add_argument("--config", type=Path, help="the gateway.yaml to read")
+    simulate = commands.add_parser("simulate", help="serve a simulated provider")
+    simulate.add_argument("--host", default="127.0.0.1")
+    simulate.add_argument("--port", type=int, default=8090)
+    simulate.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how it behaves, such as first_token_ms=200 (may be repeated)",
+    )
+    given = parser.parse_args(arguments)
+    match given.command:
+        case "check":
+            return _check(given.config)
+        case "simulate":
+            return _simulate(given.host, given.port, given.option)
+        case _:
+            return _serve(getattr(given, "config", None))
+
+
+def _config(named: Path | None) -> Path | None:
+    return named if named is not None else config_path(os.environ)
+
+
+def _check(config: Path | None) -> int:
+    status, lines = check(os.environ, _config(config))
+    print("\n".join(lines))
+    return status
+
+
+def _simulate(host: str, port: int, given: Sequence[str]) -> int:
+    from ai_gateway.simulator.options import BadOption, SimulatorOptions, changed
+    from ai_gateway.simulator.server import serve
+
+    pairs = dict(option.partition("=")[::2] for option in given)
+    try:
+        options = changed(SimulatorOptions(), pairs)
+    except BadOption as error:
+        print(f"ai-gateway: {error}", file=sys.stderr)
+        return 2
+    print(f"simulated provider (no real model) on http://{host}:{port}/v1", flush=True)
+    serve(options, host, port)
+    return 0
+
+
+def _serve(named: Path | None) -> int:
+    try:
+        settings = load_settings(os.environ, _config(named))
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"ai-gateway: {problem}", file=sys.stderr)
+        return 2
+    if not listening_is_safe(settings.host) and settings.access != "open":
+        print(
+            f"ai-gateway: HOST is {settings.host}, which others can reach, and no keys guard it. "
+            "Listen on 127.0.0.1, or say ACCESS=open.",
+            file=sys.stderr,
+        )
+        return 2
+    if settings.workers > 1:
+        print("ai-gateway: WORKERS above 1 is not part of this version.", file=sys.stderr)
+        return 2
+    import uvloop
+
+    return uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    from ai_gateway.app import open_gateway
+    from ai_gateway.server import GatewayServer
+
+    async with open_gateway(settings) as gateway:
+
+        def drain() -> None:
+            gateway.readiness.draining = True
+            gateway.log.event("info", "draining")
+
+        server = GatewayServer(
+            gateway.app,
+            host=settings.host,
+            port=settings.port,
+            endpoint_grace=settings.endpoint_grace,
+            drain_timeout=settings.drain_timeout,
+            on_drain=drain,
+        )
+        serving = asyncio.get_running_loop().create_task(server.serve())
+        while not server.started:
+            if serving.done():
+                print(
+                    f"ai-gateway: cannot listen on {settings.host}:{settings.port}", file=sys.stderr
+                )
+                return 1
+            await asyncio.sleep(0.001)
+        _banner(settings, server.port, simulated=gateway.simulated)
+        gateway.log.event("info", "serving", host=settings.host, port=server.port)
+        await serving
+        gateway.log.event("info", "stopped")
+    return 0
+
+
+def _banner(settings: Settings, port: int, *, simulated: bool) -> None:
+    """On standard error: standard output holds the log, a JSON line each."""
+    address = f"http://{settings.host}:{port}"
+    lines = [
+        f"ai-gateway {__version__} serving on {address}",
+        f"  OpenAI SDKs:     base_url={address}/v1",
+        f"  Anthropic SDKs:  base_url={address}",
+        f"  metrics {address}/metrics, documents {address}/docs",
+    ]
+    if simulated:
+        lines += [
+            "  NO PROVIDER KEY IS SET: answers come from the built-in SIMULATOR, not from a model.",
+            "  Set OPENAI_API_KEY, ANTHROPIC_API_KEY or another to reach real ones.",
+        ]
+    else:
+        lines += [f"  {line}" for line in provider_lines(settings)]
+    lines += [f"  warning: {warning}" for warning in settings.warnings]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What every dialect offers, both as the caller's and as the provider's.
+
+Two ways lead through a dialect. *Relayed*: caller and provider speak the same one; `peek`,
+`rewrite`, `peek_answer` and `watch` look at the bytes without changing more than they must.
+*Translated*: `parse_request` -> Chat -> the other dialect's `render_request`, and back by
+`parse_answer`/`decoder` -> the caller's `render_answer`/`encoder`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from ai_gateway.model.answer import Answer, Event, StopReason
+from ai_gateway.model.chat import Chat
+from ai_gateway.model.errors import ErrorKind, GatewayError
+from ai_gateway.model.usage import Usage
+
+from .sse import ServerSentEvent
+
+
+class Peek(Struct, frozen=True, kw_only=True):
+    """What the pipeline must know of any chat request, found in one validating pass.
+
+    `fields` are the top-level members, values to the letter; duplicates have been refused.
+    """
+
+    model: str
+    stream: bool
+    include_usage: bool
+    """Usage inside the stream was asked for (always true where the dialect always sends it)."""
+    max_tokens: int | None
+    user: str | None
+    fields: dict[str, Raw]
+
+
+class RenderTarget(Struct, frozen=True, kw_only=True):
+    """What a renderer must know of the model it writes for."""
+
+    model: str
+    """The model's name at the provider."""
+    max_output_tokens: int | None = None
+    structured_output: bool = True
+    """The model takes a JSON schema natively."""
+    adaptive_thinking: bool = False
+    """Anthropic: the model takes `thinking: {type: adaptive}` and `output_config.effort`."""
+    max_tokens_field: str = "max_tokens"
+    """Chat: `max_completion_tokens` for OpenAI itself, `max_tokens` for the compatible rest."""
+    developer_role: bool = False
+    """Chat: the provider knows the role `developer`."""
+    stream_usage: bool = True
+    """Chat: the provider takes `stream_options.include_usage`."""
+    refused_fields: frozenset[str] = frozenset()
+    """Top-level fields the provider is known to refuse; a renderer leaves them out where harmless."""
+
+
+class Rendered(Struct, frozen=True):
+    body: bytes
+    notes: tuple[str, ...] = ()
+    """What the caller should know: a value that was clamped, a block that could not be carried.
+    Short, ASCII, no caller data beyond field names; sent in `x-gateway-notes`."""
+
+
+class AnswerPeek(Struct, frozen=True, kw_only=True):
+    """What the account needs from a relayed answer."""
+
+    usage: Usage | None
+    stop: StopReason | None
+    model: str | None
+
+
+class ProviderError(Struct, frozen=True, kw_only=True):
+    """A provider's error body, read. `kind` is what it means to the caller."""
+
+    kind: ErrorKind
+    message: str
+    field: str | None = None
+    code: str | None = None
+
+
+class Watcher(Protocol):
+    """Follows a relayed stream: bytes in, the same bytes out, cut at event borders.
+
+    `feed` holds an unfinished event back, so that a cut stream never ends in half an event.
+    """
+
+    usage: Usage | None
+    stop: StopReason | None
+    complete: bool
+    """The terminal event (`[DONE]`, `message_stop`, or a final finish_reason) was seen."""
+    failure: ProviderError | None
+    """An error event was seen inside the stream."""
+    first_content: bool
+    """Something of the answer has been seen (for time to first token)."""
+
+    def feed(self, chunk: bytes) -> bytes: ...
+    def end(self) -> bytes:
+        """The upstream closed: what was held back and is still fit to send."""
+        ...
+
+
+class Decoder(Protocol):
+    """A provider's stream events -> Events."""
+
+    def feed(self, event: ServerSentEvent) -> list[Event]:
+        """May raise `BadAnswer` for what cannot be read."""
+        ...
+
+    def end(self) -> list[Event]:
+        """The upstream closed. Ends with Finish if the stream can be held complete, else gives what
+        is left without a Finish (the pipeline then reports the cut)."""
+        ...
+
+
+class Encoder(Protocol):
+    """Events -> the caller's stream, as bytes ready to send."""
+
+    notes: list[str]
+
+    def feed(self, event: Event) -> bytes: ...
+
+
+class BadAnswer(Exception):
+    """A provider's answer that is not what its dialect promises. The message holds no content of it."""
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    name: str
+    field_names: Mapping[str, str]
+    """Neutral name (a field of `Chat`) -> this dialect's, where they differ; used in refusals."""
+
+    peek: Callable[[bytes], Peek]
+    """Raises GatewayError(invalid_request) naming the field."""
+    rewrite: Callable[[Peek, bytes, RenderTarget], bytes]
+    """The same request for `target.model`: the bytes themselves where nothing must change."""
+    peek_answer: Callable[[bytes], AnswerPeek]
+    """Raises BadAnswer."""
+    watch: Callable[[bool], Watcher]
+    """`watch(hide_usage)`: true where the caller did not ask for the usage event that was asked for
+    on its behalf."""
+
+    parse_request: Callable[[bytes], Chat]
+    render_request: Callable[[Chat, RenderTarget], Rendered]
+    """Raises Untranslatable."""
+    parse_answer: Callable[[bytes], Answer]
+    """Raises BadAnswer."""
+    render_answer: Callable[[Answer, Chat], Rendered]
+    decoder: Callable[[], Decoder]
+    encoder: Callable[[Chat], Encoder]
+
+    parse_error: Callable[[int, bytes], ProviderError]
+    """Total: any status, any bytes."""
+    render_error: Callable[[GatewayError, str], bytes]
+    """`render_error(error, request_id)`: the whole body."""
+    render_stream_error: Callable[[GatewayError, str], bytes]
+    """The event that ends a stream already begun."""

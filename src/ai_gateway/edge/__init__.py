@@ -1,0 +1,1 @@
+"""What the network sees. HTTP is known here and nowhere else."""

@@ -1,0 +1,228 @@
+"""The hot endpoints: HTTP request -> Request -> pipeline -> reply, as raw ASGI callables."""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from msgspec import Struct
+
+from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.model.call import Operation, Outcome, Request
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.pipeline import Pipeline
+from ai_gateway.telemetry.log import Log
+from ai_gateway.telemetry.metrics import Metrics
+
+from .asgi import Receive, Scope, Send
+from .body import CallerLeft, linger, read_body
+from .reply import AsgiReply
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_LONGEST_TIMEOUT_MS = 86_400_000
+
+
+class CallRoute(Struct, frozen=True, kw_only=True):
+    """An endpoint that carries calls: its path fixes the operation and the caller's dialect."""
+
+    path: str
+    operation: Operation
+    dialect: str
+    summary: str
+
+
+CALL_ROUTES = (
+    CallRoute(
+        path="/v1/chat/completions",
+        operation="chat",
+        dialect="openai_chat",
+        summary="Continue a conversation (OpenAI Chat Completions; JSON or server-sent events)",
+    ),
+    CallRoute(
+        path="/v1/messages",
+        operation="chat",
+        dialect="anthropic_messages",
+        summary="Continue a conversation (Anthropic Messages; JSON or server-sent events)",
+    ),
+    CallRoute(
+        path="/v1/messages/count_tokens",
+        operation="count_tokens",
+        dialect="anthropic_messages",
+        summary="Count a prompt's tokens (exact for Claude models, an estimate for others)",
+    ),
+    CallRoute(
+        path="/v1/embeddings",
+        operation="embeddings",
+        dialect="openai_chat",
+        summary="Turn texts into vectors (OpenAI Embeddings)",
+    ),
+)
+
+
+class CallEndpoint:
+    def __init__(
+        self,
+        route: CallRoute,
+        *,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        log: Log,
+        max_body_bytes: int,
+    ) -> None:
+        self.route = route
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._log = log
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received = perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = _request_id(headers)
+        reply = AsgiReply(send)
+        connection: Any = scope.get("gateway.connection")
+        if connection is not None:
+            connection.carrier = asyncio.current_task()
+        status = 499
+        try:
+            request = await self._read(scope, receive, headers, request_id, received)
+            status = (await self._pipeline.run(request, reply)).status
+        except GatewayError as error:
+            status = error.status
+            await self._refuse(error, request_id, received, reply, receive)
+        except CallerLeft:
+            pass
+        except asyncio.CancelledError:
+            # The caller left (the connection let go of us) or the time to drain is over.
+            if connection is None or connection.carrier is not None:
+                await self._cut_short(request_id, reply)
+        except Exception as error:
+            # The last resort: whatever failed, the caller gets an answer and the log a line.
+            status = 500
+            self._log.event(
+                "error",
+                "internal_error",
+                request_id=request_id,
+                endpoint=self.route.path,
+                error=type(error).__name__,
+                where=_where(error),
+            )
+            internal = GatewayError(
+                "internal", "The gateway failed; its log names this request.", code="internal_error"
+            )
+            await self._refuse(internal, request_id, received, reply, receive)
+        finally:
+            if connection is not None:
+                connection.carrier = None
+            self._metrics.observe_http(
+                "POST", self.route.path, status, perf_counter() - received
+            )
+
+    async def _read(
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        request_id: str,
+        received: float,
+    ) -> Request:
+        if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+            # Also what keeps a web page from posting here without the browser asking first.
+            raise GatewayError(
+                "unsupported_media_type",
+                "The body must be JSON: send the header 'content-type: application/json'.",
+                field="content-type",
+                code="unsupported_media_type",
+            )
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise GatewayError(
+                "unsupported_media_type",
+                "Compressed bodies are not taken: send it without content-encoding.",
+                field="content-encoding",
+                code="unsupported_media_type",
+            )
+        timeout = _timeout(headers)
+        body = await read_body(receive, headers, self._max_body_bytes)
+        route = self.route
+        return Request(
+            id=request_id,
+            operation=route.operation,
+            dialect=route.dialect,
+            endpoint=route.path,
+            body=body,
+            headers=headers,
+            received=received,
+            timeout=timeout,
+        )
+
+    async def _refuse(
+        self,
+        error: GatewayError,
+        request_id: str,
+        received: float,
+        reply: AsgiReply,
+        receive: Receive,
+    ) -> None:
+        """A refusal before, or a fault outside, the path of the call."""
+        body = DIALECTS[self.route.dialect].render_error(error, request_id)
+        if reply.begun:
+            await self._cut_short(request_id, reply)
+            return
+        request = Request(
+            id=request_id,
+            operation=self.route.operation,
+            dialect=self.route.dialect,
+            endpoint=self.route.path,
+            body=b"",
+            headers={},
+            received=received,
+        )
+        outcome = Outcome(request=request, status=error.status)
+        if error.kind != "too_large":
+            await reply.whole(outcome, body)
+            return
+        await reply.all_but_the_end(outcome, body, [("connection", "close")])
+        await linger(receive)
+        await reply.end()
+
+    async def _cut_short(self, request_id: str, reply: AsgiReply) -> None:
+        """Ends a stream that cannot go on, so that its reader knows."""
+        if not reply.streaming:
+            return
+        error = GatewayError(
+            "unavailable", "The gateway had to end this stream.", code="stream_cut"
+        )
+        await reply.piece(DIALECTS[self.route.dialect].render_stream_error(error, request_id))
+        await reply.end()
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return "req_" + os.urandom(12).hex()
+
+
+def _timeout(headers: Mapping[bytes, bytes]) -> float | None:
+    given = headers.get(b"x-gateway-timeout-ms")
+    if given is None:
+        return None
+    if not given.isdigit() or len(given) > 9 or not 0 < int(given) <= _LONGEST_TIMEOUT_MS:
+        raise GatewayError(
+            "invalid_request",
+            f"x-gateway-timeout-ms must be a whole number from 1 to {_LONGEST_TIMEOUT_MS}.",
+            field="x-gateway-timeout-ms",
+        )
+    return int(given) / 1000
+
+
+def _where(error: BaseException) -> str:
+    """The innermost place of the fault, as file:line. A traceback could hold a caller's words."""
+    trace = error.__traceback__
+    if trace is None:
+        return "unknown"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"

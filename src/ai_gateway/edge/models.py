@@ -1,0 +1,84 @@
+"""`GET /v1/models` and `/v1/models/{id}`, in OpenAI's shape, or Anthropic's for its SDKs."""
+
+from msgspec import Struct
+from msgspec.json import encode
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ai_gateway.catalogue.models import ModelFacts
+from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.routing.destinations import Directory
+
+
+class OpenAIModel(Struct, kw_only=True):
+    """platform.openai.com/docs/api-reference/models/object, and what the gateway knows beside it."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+
+
+class AnthropicModel(Struct, kw_only=True):
+    """docs.anthropic.com/en/api/models-list"""
+
+    type: str = "model"
+    id: str
+    display_name: str
+    created_at: str = "1970-01-01T00:00:00Z"
+
+
+class ModelsEndpoint:
+    """Models are listed as `provider/model`, and are found by that or by any name calls may use."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def list(self, request: Request) -> Response:
+        models = self._directory.models()
+        if "anthropic-version" in request.headers:
+            data = [_anthropic(m) for m in models]
+            return _json(
+                {
+                    "data": data,
+                    "has_more": False,
+                    "first_id": data[0].id if data else None,
+                    "last_id": data[-1].id if data else None,
+                }
+            )
+        return _json({"object": "list", "data": [_openai(m) for m in models]})
+
+    async def get(self, request: Request) -> Response:
+        anthropic = "anthropic-version" in request.headers
+        try:
+            facts = self._directory.plan("chat", request.path_params["id"])[0].facts
+        except GatewayError as error:
+            dialect = DIALECTS["anthropic_messages" if anthropic else "openai_chat"]
+            return Response(
+                dialect.render_error(error, ""), error.status, media_type="application/json"
+            )
+        return _json(_anthropic(facts) if anthropic else _openai(facts))
+
+
+def _openai(facts: ModelFacts) -> OpenAIModel:
+    return OpenAIModel(
+        id=_name(facts),
+        owned_by=facts.provider,
+        context_window=facts.context_tokens,
+        max_output_tokens=facts.max_output_tokens,
+    )
+
+
+def _anthropic(facts: ModelFacts) -> AnthropicModel:
+    return AnthropicModel(id=_name(facts), display_name=facts.name)
+
+
+def _name(facts: ModelFacts) -> str:
+    return f"{facts.provider}/{facts.name}"
+
+
+def _json(value: object) -> Response:
+    return Response(encode(value), media_type="application/json")

@@ -1,0 +1,95 @@
+"""A call's answer as ASGI messages, with the headers that tell its account."""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+from ai_gateway.model.call import Outcome
+
+from .asgi import Send
+
+_JSON = (b"content-type", b"application/json")
+_EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+_STREAM_HEADERS = (
+    (b"cache-control", b"no-cache"),
+    # nginx would otherwise hold pieces of a stream back.
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class AsgiReply:
+    """The `Reply` of one HTTP request."""
+
+    __slots__ = ("_send", "begun", "streaming")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.streaming = False
+        """A stream is under way, not yet ended."""
+
+    async def whole(
+        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        await self._head(outcome, body, headers)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def all_but_the_end(
+        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        """Like `whole`, but the exchange stays open until `end`."""
+        await self._head(outcome, body, headers)
+        await self.piece(body)
+
+    async def begin(self, outcome: Outcome) -> None:
+        head = _account(outcome)
+        head.append(_EVENT_STREAM)
+        head += _STREAM_HEADERS
+        self.begun = self.streaming = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": head})
+
+    async def piece(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _head(
+        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        head = _account(outcome)
+        head.append(_JSON)
+        head.append((b"content-length", b"%d" % len(body)))
+        for name, value in headers:
+            head.append((name.encode("ascii"), _header_value(value)))
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": outcome.status, "headers": head})
+
+    async def end(self) -> None:
+        self.streaming = False
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+def _account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
+    request = outcome.request
+    request_id = request.id.encode("ascii")
+    own = perf_counter() - request.received - outcome.upstream_seconds
+    head = [
+        (b"x-request-id", request_id),
+        (b"x-gateway-overhead-ms", b"%.3f" % (own * 1000)),
+    ]
+    if request.dialect == "anthropic_messages":
+        head.append((b"request-id", request_id))
+    target = outcome.target
+    if target is not None:
+        head.append((b"x-gateway-provider", target.provider.encode("ascii")))
+        head.append((b"x-gateway-model", _header_value(target.model)))
+        head.append((b"x-gateway-attempts", b"%d" % outcome.attempts))
+    if outcome.cost is not None:
+        head.append((b"x-gateway-cost-usd", f"{outcome.cost:f}".encode()))
+    if outcome.notes:
+        head.append((b"x-gateway-notes", _header_value("; ".join(outcome.notes))))
+    return head
+
+
+def _header_value(text: str) -> bytes:
+    """Printable ASCII; anything else is escaped, so that no name can break out of its header."""
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
+    return text.encode("unicode_escape")

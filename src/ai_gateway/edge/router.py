@@ -1,0 +1,139 @@
+"""The gateway as one ASGI application: calls go straight to their endpoint, the rest to Starlette."""
+
+from collections.abc import Mapping
+from time import perf_counter
+
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.pipeline import Pipeline
+from ai_gateway.routing.destinations import Directory
+from ai_gateway.telemetry.log import Log
+from ai_gateway.telemetry.metrics import Metrics
+
+from .asgi import App, Message, Receive, Scope, Send
+from .calls import CALL_ROUTES, CallEndpoint
+from .documents import DocumentEndpoints
+from .models import ModelsEndpoint
+from .operations import OperationsEndpoints
+from .readiness import Readiness
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the edge hands its callers' requests to."""
+
+    pipeline: Pipeline
+    directory: Directory
+    metrics: Metrics
+    log: Log
+    readiness: Readiness
+    max_body_bytes: int
+
+
+def build_edge(parts: Parts) -> App:
+    calls: Mapping[str, CallEndpoint] = {
+        route.path: CallEndpoint(
+            route,
+            pipeline=parts.pipeline,
+            metrics=parts.metrics,
+            log=parts.log,
+            max_body_bytes=parts.max_body_bytes,
+        )
+        for route in CALL_ROUTES
+    }
+    pages = _count(_pages(parts), parts.metrics)
+
+    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            call = calls.get(scope["path"])
+            if call is not None and scope["method"] == "POST":
+                await call(scope, receive, send)
+                return
+            await pages(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    return edge
+
+
+def _pages(parts: Parts) -> Starlette:
+    operations = OperationsEndpoints(parts.readiness, parts.metrics)
+    models = ModelsEndpoint(parts.directory)
+    documents = DocumentEndpoints()
+    return Starlette(
+        routes=[
+            Route("/health", operations.health),
+            Route("/ready", operations.ready),
+            Route("/metrics", operations.metrics),
+            Route("/v1/models", models.list),
+            Route("/v1/models/{id:path}", models.get),
+            Route("/openapi.json", documents.openapi),
+            Route("/docs", documents.page),
+            Route("/", documents.page),
+            # Only a wrong method leads here: a POST has gone to its endpoint before.
+            *(Route(route.path, _wrong_method) for route in CALL_ROUTES),
+        ],
+        exception_handlers={404: _not_found, 405: _wrong_method, 500: _internal},
+    )
+
+
+def _count(app: App, metrics: Metrics) -> App:
+    """Counts requests by documented route, never by a path that a caller made up."""
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        status = 500
+
+        async def watching_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, watching_send)
+        finally:
+            route = scope.get("route")
+            endpoint = route.path.replace(":path}", "}") if isinstance(route, Route) else "other"
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            metrics.observe_http(method, endpoint, status, perf_counter() - started)
+
+    return counted
+
+
+async def _not_found(request: HttpRequest, error: Exception) -> Response:
+    return _error(
+        request,
+        GatewayError(
+            "not_found",
+            "There is nothing at this path; /docs lists what there is.",
+            code="unknown_path",
+        ),
+    )
+
+
+async def _wrong_method(request: HttpRequest, error: Exception | None = None) -> Response:
+    allowed = "POST" if any(r.path == request.url.path for r in CALL_ROUTES) else "GET"
+    response = _error(
+        request, GatewayError("method_not_allowed", f"This path takes {allowed} requests.")
+    )
+    response.headers["allow"] = allowed
+    return response
+
+
+async def _internal(request: HttpRequest, error: Exception) -> Response:
+    return _error(request, GatewayError("internal", "The gateway failed.", code="internal_error"))
+
+
+def _error(request: HttpRequest, error: GatewayError) -> Response:
+    anthropic = "anthropic-version" in request.headers
+    dialect = DIALECTS["anthropic_messages" if anthropic else "openai_chat"]
+    return Response(dialect.render_error(error, ""), error.status, media_type="application/json")

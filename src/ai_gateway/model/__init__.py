@@ -1,0 +1,1 @@
+"""The nouns of the gateway. Plain msgspec Structs; this package imports nothing of the project."""

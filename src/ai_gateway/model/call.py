@@ -1,0 +1,78 @@
+"""One call on its way through the gateway: who asks what, where it went, how it ended."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+from .answer import StopReason
+from .usage import NO_USAGE, Usage
+
+Operation = Literal["chat", "embeddings", "count_tokens"]
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What arrived, before anything of it is believed."""
+
+    id: str
+    operation: Operation
+    dialect: str
+    """The caller's, fixed by the endpoint."""
+    endpoint: str
+    """The route as documented, such as `/v1/chat/completions`; a bounded label."""
+    body: bytes
+    headers: Mapping[bytes, bytes]
+    """Names in lower case; of a repeated header, the last."""
+    received: float
+    """`time.perf_counter()` when the head had arrived."""
+    timeout: float | None = None
+    """The caller's own limit in seconds (`x-gateway-timeout-ms`); it only shortens."""
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who asks, as far as access control could tell."""
+
+    tenant: str
+    user: str
+    key_id: str | None = None
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where a call may be sent."""
+
+    provider: str
+    model: str
+    """The provider's own name for it."""
+
+
+class Outcome(Struct, kw_only=True):
+    """What became of a call. Filled in along the path and settled once, at its end.
+
+    The one noun that changes; it is owned by the single task that carries the call.
+    """
+
+    request: Request
+    caller: Caller | None = None
+    requested_model: str = ""
+    target: Target | None = None
+    answered_model: str | None = None
+    stream: bool = False
+    status: int = 0
+    """The HTTP status sent to the caller; 499 where the caller left before one was sent."""
+    error: str | None = None
+    """The ErrorKind, `cancelled` where the caller left, None where all went well."""
+    error_detail: str | None = None
+    """For the log: what exactly failed. Never a prompt or a key."""
+    attempts: int = 0
+    usage: Usage = NO_USAGE
+    usage_known: bool = False
+    stop: StopReason | None = None
+    notes: tuple[str, ...] = ()
+    cost: Decimal | None = None
+    """US dollars; None where no price is known."""
+    upstream_seconds: float = 0.0
+    """Time spent waiting for providers."""
+    first_token_seconds: float | None = None
+    total_seconds: float = 0.0
+    upstream_request_id: str | None = None

@@ -1,0 +1,71 @@
+"""Serving the edge with uvicorn, and ending well.
+
+SIGTERM: `/ready` says no at once, calls are taken for the grace in which load balancers notice, then
+what is in flight is finished, up to the time to drain. SIGINT skips the grace. A second signal hurries.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from ai_gateway.edge.asgi import App
+from ai_gateway.edge.protocol import GatewayProtocol
+
+
+class GatewayServer(uvicorn.Server):
+    def __init__(
+        self,
+        app: App,
+        *,
+        host: str,
+        port: int,
+        endpoint_grace: float,
+        drain_timeout: float,
+        on_drain: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                host=host,
+                port=port,
+                http=GatewayProtocol,
+                loop="uvloop",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                log_level="error",
+                server_header=False,
+                backlog=4096,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, round(drain_timeout)),
+            )
+        )
+        self._endpoint_grace = endpoint_grace
+        self._on_drain = on_drain
+        self._draining = False
+
+    @property
+    def port(self) -> int:
+        """The port in use, once started."""
+        return self.servers[0].sockets[0].getsockname()[1]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Uvicorn would raise the signal again once it is done; a drain that ended well exits with 0.
+        if self._draining:
+            if self.should_exit:
+                self.force_exit = True
+            self.should_exit = True
+            return
+        self._draining = True
+        self._on_drain()
+        if sig == signal.SIGINT or self._endpoint_grace == 0:
+            self.should_exit = True
+        else:
+            asyncio.get_running_loop().call_later(self._endpoint_grace, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True

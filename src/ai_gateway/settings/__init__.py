@@ -1,0 +1,1 @@
+"""What the operator decided: environment and `gateway.yaml` as one typed tree."""

@@ -1,0 +1,135 @@
+"""Every setting, declared once: loading, checking, `env.example` and the documents derive from this."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from msgspec import Struct
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    name: str
+    """The field of `Settings`, and the key in `gateway.yaml`."""
+    variable: str
+    default: Any
+    doc: str
+    parse: Callable[[str], Any]
+    """From the text of a variable. Raises ValueError saying what is expected."""
+    secret: bool = False
+    aliases: tuple[str, ...] = ()
+    in_effect: bool = True
+    """False: read and checked, but what it is for is not built yet; said at the start if set."""
+    group: str
+
+
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("printable text")
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        expected = f"a whole number from {least} to {most}"
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not least <= number <= most:
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        expected = f"a number from {least:g} to {most:g}"
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not least <= number <= most:
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def _one_of(*values: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in values:
+            raise ValueError(f"one of {', '.join(values)}")
+        return value
+
+    return parse
+
+
+Group = Literal["server", "access", "state", "limits", "time-outs", "telemetry", "models"]
+_MIB = 1024 * 1024
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(name="port", variable="PORT", default=8080, parse=_whole(0, 65535), group="server",
+            doc="The port to listen on; 0 takes a free one."),
+    Setting(name="host", variable="HOST", default="127.0.0.1", parse=_text, group="server",
+            doc="The address to listen on. Another than loopback needs ACCESS=open, "
+                "since there are no keys yet that callers could be asked for."),
+    Setting(name="mode", variable="GATEWAY_MODE", default="release", aliases=("GIN_MODE",),
+            parse=_one_of("release", "debug"), group="server",
+            doc="`debug` logs at level debug."),
+    Setting(name="workers", variable="WORKERS", default=1, parse=_whole(1, 256), group="server",
+            in_effect=False, doc="Processes; more than one needs shared state."),
+    Setting(name="endpoint_grace", variable="ENDPOINT_GRACE", default=5.0, parse=_number(0, 300),
+            group="server",
+            doc="Seconds after SIGTERM during which new calls are still taken, while load "
+                "balancers notice that /ready says no."),
+    Setting(name="drain_timeout", variable="DRAIN_TIMEOUT", default=30.0, parse=_number(0, 3600),
+            group="server", doc="Seconds that calls in flight are given to finish at shutdown."),
+    Setting(name="access", variable="ACCESS", default="auto", parse=_one_of("auto", "open"),
+            group="access",
+            doc="`open` lets anyone who can reach the address call; `auto` only on loopback."),
+    Setting(name="admin_key", variable="ADMIN_KEY", default=None, parse=_text, secret=True,
+            group="access", in_effect=False, doc="Guards the admin API."),
+    Setting(name="redis_addr", variable="REDIS_ADDR", default=None, parse=_text, group="state",
+            in_effect=False, doc="host:port of Redis; unset: state lives in the process."),
+    Setting(name="redis_password", variable="REDIS_PASSWORD", default=None, parse=_text,
+            secret=True, group="state", in_effect=False, doc="Redis's password."),
+    Setting(name="database_url", variable="DATABASE_URL", default=None, parse=_text, secret=True,
+            group="state", in_effect=False, doc="PostgreSQL's URL; unset: SQLite."),
+    Setting(name="cache_ttl", variable="CACHE_TTL", default=5.0, parse=_number(0, 525600),
+            group="state", in_effect=False, doc="Minutes that an answer is kept."),
+    Setting(name="rate_limit_capacity", variable="RATE_LIMIT_CAPACITY", default=100.0,
+            parse=_number(0, 1e9), group="limits", in_effect=False,
+            doc="Calls a user may make at once."),
+    Setting(name="rate_limit_refill_rate", variable="RATE_LIMIT_REFILL_RATE", default=1.67,
+            parse=_number(0, 1e9), group="limits", in_effect=False,
+            doc="Calls a user gains a second."),
+    Setting(name="max_body_bytes", variable="MAX_BODY_BYTES", default=32 * _MIB,
+            parse=_whole(1024, 2**31), group="limits",
+            doc="The largest request body taken, in bytes; more is answered 413."),
+    Setting(name="max_answer_bytes", variable="MAX_ANSWER_BYTES", default=64 * _MIB,
+            parse=_whole(1024, 2**31), group="limits",
+            doc="The largest whole answer taken from a provider, in bytes."),
+    Setting(name="connect_timeout", variable="CONNECT_TIMEOUT", default=5.0,
+            parse=_number(0.01, 600), group="time-outs",
+            doc="Seconds to connect to a provider."),
+    Setting(name="first_byte_timeout", variable="FIRST_BYTE_TIMEOUT", default=60.0,
+            parse=_number(0.01, 3600), group="time-outs",
+            doc="Seconds until a stream's first byte."),
+    Setting(name="idle_timeout", variable="IDLE_TIMEOUT", default=60.0, parse=_number(0.01, 3600),
+            group="time-outs", doc="Seconds between two pieces of a stream."),
+    Setting(name="total_timeout", variable="TOTAL_TIMEOUT", default=600.0,
+            parse=_number(0.01, 86400), group="time-outs",
+            doc="Seconds a whole call may take; a caller's x-gateway-timeout-ms only shortens it."),
+    Setting(name="log_level", variable="LOG_LEVEL", default="info",
+            parse=_one_of("debug", "info", "warning", "error"), group="telemetry",
+            doc="Log lines of at least this level are written; a good call is info."),
+    Setting(name="jaeger_endpoint", variable="JAEGER_ENDPOINT", default=None, parse=_text,
+            group="telemetry", in_effect=False, doc="Where traces are sent."),
+    Setting(name="audit", variable="AUDIT", default="off",
+            parse=_one_of("off", "metadata", "full"), group="telemetry", in_effect=False,
+            doc="How much of each call is kept for audit."),
+    Setting(name="prices", variable="PRICES", default=None, parse=_text, group="models",
+            doc="A price file in the form of the shipped prices.json; its models come first."),
+)  # fmt: skip
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -1,0 +1,69 @@
+"""The settings, typed. Read once at the start and handed on in parts; nothing changes them."""
+
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from ai_gateway.catalogue.provider import Provider
+
+from .secret import Secret
+
+
+class ConfiguredProvider(Struct, frozen=True, kw_only=True):
+    provider: Provider
+    base_url: str
+    """Without a trailing slash."""
+    key: Secret | None
+    key_origin: str
+    """Where the key came from, such as `OPENAI_API_KEY`; for `check`, never the key."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    host: str
+    port: int
+    mode: Literal["release", "debug"]
+    access: Literal["auto", "open"]
+    workers: int
+    admin_key: Secret | None
+    redis_addr: str | None
+    redis_password: Secret | None
+    database_url: Secret | None
+    """Its address may hold a password."""
+    cache_ttl: float
+    rate_limit_capacity: float
+    rate_limit_refill_rate: float
+    jaeger_endpoint: str | None
+    audit: Literal["off", "metadata", "full"]
+    log_level: Literal["debug", "info", "warning", "error"]
+    max_body_bytes: int
+    max_answer_bytes: int
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    total_timeout: float
+    endpoint_grace: float
+    drain_timeout: float
+    prices: Path | None
+    providers: dict[str, ConfiguredProvider]
+    warnings: tuple[str, ...]
+    """What is odd, though not wrong; said at the start."""
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One thing wrong with the settings."""
+
+    where: str
+    """`gateway.yaml:12` or `environment`."""
+    name: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.name}: {self.message}. {self.remedy}"
+
+
+class SettingsError(Exception):
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(p) for p in problems))
+        self.problems = problems

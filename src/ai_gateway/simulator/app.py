@@ -1,0 +1,248 @@
+"""The simulator as an ASGI application."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from msgspec.json import decode, encode
+
+from . import anthropic, openai
+from .answer import Said
+from .options import BadOption, SimulatorOptions, with_headers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_HANG_SECONDS = 3600.0
+_STATUSES: dict[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    529: "overloaded_error",
+}
+
+
+class Broken(Exception):
+    """Raised to make the server drop the connection, as a failing provider would."""
+
+
+class Simulator:
+    def __init__(self, options: SimulatorOptions) -> None:
+        self._options = options
+        self._calls = 0
+        self._owed_errors = 0.0
+        self.stats: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"].removeprefix("/v1")
+        body = await _body(receive)
+        try:
+            options = with_headers(self._options, scope["headers"])
+            await self._answer(scope, path, body, options, send)
+        except BadOption as error:
+            await _reply(send, 400, encode({"error": {"message": str(error)}}))
+        except (openai.Refused, anthropic.Refused) as refused:
+            self.stats["refused"] += 1
+            await _reply(send, refused.status, refused.body)
+        except (AttributeError, KeyError, TypeError, msgspec.DecodeError):
+            # The shape is none a client library would send; the real ones answer 400 too.
+            await _reply(send, 400, openai.Refused(400, "the request could not be read").body)
+
+    async def _answer(
+        self, scope: Scope, path: str, body: bytes, options: SimulatorOptions, send: Send
+    ) -> None:
+        match (scope["method"], path):
+            case ("POST", "/chat/completions" | "/messages" | "/embeddings" | "/messages/count_tokens"):
+                if options.require_key and not _has_key(scope):
+                    await _reply(send, 401, _error_body(401, path))
+                    return
+                self._calls += 1
+                if await self._fails(path, options, send):
+                    return
+                await self._call(path, body, options, send)
+            case ("GET", "/models"):
+                await _reply(send, 200, openai.models())
+            case ("GET", "/simulator/stats"):
+                await _reply(send, 200, encode(dict(self.stats)))
+            case ("POST", "/simulator/reset"):
+                self.stats.clear()
+                await _reply(send, 200, b"{}")
+            case ("GET", _) if path.startswith("/models/"):
+                await _reply(send, 200, openai.model(path.removeprefix("/models/")))
+            case _:
+                await _reply(send, 404, _error_body(404, path))
+
+    async def _call(self, path: str, body: bytes, options: SimulatorOptions, send: Send) -> None:
+        number = self._calls
+        asked = decode(body)
+        if options.first_token_ms:
+            await asyncio.sleep(options.first_token_ms / 1000)
+        match path:
+            case "/chat/completions":
+                chat = openai.read_chat(asked, options.answer_tokens)
+                if chat.stream:
+                    events, said = openai.chat_events(chat, number)
+                    self._count(chat.asked.model, said, chat.n)
+                    await self._stream(events, path, options, send)
+                    return
+                answer, said = openai.chat_answer(chat, number)
+                self._count(chat.asked.model, said, chat.n)
+            case "/messages":
+                messages = anthropic.read_messages(asked, options.answer_tokens)
+                if messages.stream:
+                    events, said = anthropic.messages_events(messages, number)
+                    self._count(messages.asked.model, said, 1)
+                    await self._stream(events, path, options, send)
+                    return
+                answer, said = anthropic.messages_answer(messages, number)
+                self._count(messages.asked.model, said, 1)
+            case "/embeddings":
+                answer, tokens = openai.embeddings_answer(asked)
+                self._count(asked["model"], Said(input_tokens=tokens), 0)
+            case _:
+                answer = anthropic.count_answer(anthropic.read_messages(asked, 0, counting=True))
+        if options.error_kind == "truncated" and self._owes_error(options):
+            answer = answer[: len(answer) // 2]
+        await _reply(send, 200, answer, path)
+
+    def _count(self, model: str, said: Said, n: int) -> None:
+        self.stats["calls"] += 1
+        self.stats["input_tokens"] += said.input_tokens
+        self.stats["output_tokens"] += said.output_tokens * n
+        self.stats[f"calls:{model}"] += 1
+
+    def _owes_error(self, options: SimulatorOptions) -> bool:
+        """Evenly spread: a rate of 0.25 fails each fourth call."""
+        self._owed_errors += options.error_rate
+        if self._owed_errors < 1:
+            return False
+        self._owed_errors -= 1
+        return True
+
+    async def _fails(self, path: str, options: SimulatorOptions, send: Send) -> bool:
+        kind = options.error_kind
+        if not options.error_rate or kind == "truncated" or not self._owes_error(options):
+            return False
+        self.stats["failed"] += 1
+        match kind:
+            case "hang":
+                await asyncio.sleep(_HANG_SECONDS)
+            case "reset":
+                raise Broken
+            case "html":
+                await _reply(send, 200, b"<html><body>maintenance</body></html>", path, b"text/html")
+            case _:
+                status = int(kind)
+                extra = [] if options.retry_after is None else [
+                    (b"retry-after", options.retry_after.encode("latin-1"))
+                ]
+                await _reply(send, status, _error_body(status, path), path, extra=extra)
+        return True
+
+    async def _stream(
+        self, events: list[bytes], path: str, options: SimulatorOptions, send: Send
+    ) -> None:
+        await _start(send, 200, b"text/event-stream; charset=utf-8", path)
+        if options.omit_done:
+            events = events[:-1]
+        pause = 1 / options.tokens_per_second if options.tokens_per_second else 0
+        plain = not (
+            pause or options.chunk_bytes or options.cut_after_events or options.stream_error_after
+        )
+        if plain:
+            await send({"type": "http.response.body", "body": b"".join(events)})
+            return
+        for number, event in enumerate(events):
+            if options.cut_after_events and number == options.cut_after_events:
+                if options.cut_mid_event:
+                    half = event[: len(event) // 2]
+                    await send({"type": "http.response.body", "body": half, "more_body": True})
+                raise Broken
+            if options.stream_error_after and number == options.stream_error_after:
+                event = _stream_error(path)
+                await send({"type": "http.response.body", "body": event})
+                return
+            size = options.chunk_bytes or len(event)
+            for at in range(0, len(event), size):
+                piece = event[at : at + size]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if pause:
+                await asyncio.sleep(pause)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _body(receive: Receive) -> bytes:
+    pieces: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+def _has_key(scope: Scope) -> bool:
+    return any(name in (b"authorization", b"x-api-key") for name, _ in scope["headers"])
+
+
+def _error_body(status: int, path: str) -> bytes:
+    kind = _STATUSES[status]
+    message = f"The simulator was asked to answer {status}."
+    if path.startswith("/messages"):
+        return encode({"type": "error", "error": {"type": kind, "message": message}})
+    return encode({"error": {"message": message, "type": kind, "param": None, "code": None}})
+
+
+def _stream_error(path: str) -> bytes:
+    body = _error_body(529, path)
+    if path.startswith("/messages"):
+        return b"event: error\ndata: " + body + b"\n\n"
+    return b"data: " + body + b"\n\n"
+
+
+async def _reply(
+    send: Send,
+    status: int,
+    body: bytes,
+    path: str = "",
+    content_type: bytes = b"application/json",
+    extra: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    await _start(send, status, content_type, path, [(b"content-length", b"%d" % len(body)), *(extra or ())])
+    await send({"type": "http.response.body", "body": body})
+
+
+_OPENAI_LIMITS = [
+    (b"x-ratelimit-limit-requests", b"10000"),
+    (b"x-ratelimit-remaining-requests", b"9999"),
+    (b"x-ratelimit-reset-requests", b"6ms"),
+]
+_ANTHROPIC_LIMITS = [
+    (b"anthropic-ratelimit-requests-limit", b"10000"),
+    (b"anthropic-ratelimit-requests-remaining", b"9999"),
+    (b"anthropic-ratelimit-requests-reset", b"2030-01-01T00:00:00Z"),
+]
+
+
+async def _start(
+    send: Send,
+    status: int,
+    content_type: bytes,
+    path: str,
+    extra: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    limits = _ANTHROPIC_LIMITS if path.startswith("/messages") else _OPENAI_LIMITS
+    headers = [(b"content-type", content_type), (b"x-simulator", b"true"), *limits, *(extra or ())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})

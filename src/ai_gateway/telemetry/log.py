@@ -1,0 +1,158 @@
+"""JSON log lines on standard output, one a call, written off the path in batches.
+
+A line holds ids, names, numbers and outcomes; never a body, a prompt or a key. JSON escapes every
+control character, so a line stays one line whatever callers put into names.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from ai_gateway.model.call import Outcome
+
+Level = Literal["debug", "info", "warning", "error"]
+_RANK: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_MOST_HELD = 100_000
+_FLUSH_SECONDS = 0.1
+_LONGEST_NAME = 256
+
+
+class CallLine(Struct, omit_defaults=True):
+    """The fields of a call's line."""
+
+    time: str
+    level: str
+    event: str
+    request_id: str
+    endpoint: str
+    status: int
+    duration_ms: float
+    overhead_ms: float
+    tenant: str | None = None
+    user: str | None = None
+    key_id: str | None = None
+    requested_model: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    answered_model: str | None = None
+    stream: bool = False
+    attempts: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cost_usd: str | None = None
+    first_token_ms: float | None = None
+    stop: str | None = None
+    error: str | None = None
+    error_detail: str | None = None
+    notes: list[str] | None = None
+    upstream_request_id: str | None = None
+
+
+class Log:
+    """Collects lines and writes them from a worker thread. Past `_MOST_HELD` lines it drops and counts."""
+
+    def __init__(
+        self, level: Level, dropped: Callable[[], None], *, descriptor: int = 1
+    ) -> None:
+        self._rank = _RANK[level]
+        self._dropped = dropped
+        self._descriptor = descriptor
+        self._lines: list[bytes] = []
+        self._encode = msgspec.json.Encoder().encode
+        self._task: asyncio.Task[None] | None = None
+
+    def call(self, outcome: Outcome) -> None:
+        """The line of a settled call: `info`, or `warning` where it failed."""
+        level = "info" if outcome.error is None else "warning"
+        if _RANK[level] < self._rank:
+            return
+        caller, target, usage = outcome.caller, outcome.target, outcome.usage
+        known = outcome.usage_known
+        total = outcome.total_seconds
+        first_token = outcome.first_token_seconds
+        self._add(
+            CallLine(
+                time=_now(),
+                level=level,
+                event="call",
+                request_id=outcome.request.id,
+                endpoint=outcome.request.endpoint,
+                status=outcome.status,
+                duration_ms=round(total * 1000, 3),
+                overhead_ms=round((total - outcome.upstream_seconds) * 1000, 3),
+                tenant=caller.tenant if caller else None,
+                user=caller.user[:_LONGEST_NAME] if caller else None,
+                key_id=caller.key_id if caller else None,
+                requested_model=outcome.requested_model[:_LONGEST_NAME] or None,
+                provider=target.provider if target else None,
+                model=target.model[:_LONGEST_NAME] if target else None,
+                answered_model=outcome.answered_model[:_LONGEST_NAME] if outcome.answered_model else None,
+                stream=outcome.stream,
+                attempts=outcome.attempts,
+                input_tokens=usage.input_tokens if known else None,
+                output_tokens=usage.output_tokens if known else None,
+                cache_read_tokens=usage.cache_read_tokens or None,
+                cost_usd=None if outcome.cost is None else f"{outcome.cost:f}",
+                first_token_ms=None if first_token is None else round(first_token * 1000, 3),
+                stop=outcome.stop,
+                error=outcome.error,
+                error_detail=outcome.error_detail,
+                notes=list(outcome.notes) or None,
+                upstream_request_id=outcome.upstream_request_id,
+            )
+        )
+
+    def event(self, level: Level, event: str, **fields: str | int | float | bool | None) -> None:
+        """Anything else worth a line: starting, draining, degrading, a fault of the gateway's own."""
+        if _RANK[level] >= self._rank:
+            self._add({"time": _now(), "level": level, "event": event, **fields})
+
+    def start(self) -> None:
+        """Begins writing every `_FLUSH_SECONDS`; needs a running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what is held, now and on this thread."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._write(b"".join(lines))
+
+    def _add(self, line: object) -> None:
+        if len(self._lines) >= _MOST_HELD:
+            self._dropped()
+            return
+        self._lines.append(self._encode(line) + b"\n")
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            if self._lines:
+                lines, self._lines = self._lines, []
+                await loop.run_in_executor(None, self._write, b"".join(lines))
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError:
+            # Nobody reads standard output any more: the lines are lost, and counted.
+            for _ in range(bytes(view).count(b"\n")):
+                self._dropped()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
