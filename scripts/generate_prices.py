@@ -99,7 +99,10 @@ def main() -> None:
     # A line a provider, so that a change of prices can be reviewed.
     head, _, rest = msgspec.json.encode(book).partition(b'"providers":')
     lines = [
-        msgspec.json.encode(name) + b":[\n" + b",\n".join(msgspec.json.encode(m) for m in models) + b"\n]"
+        msgspec.json.encode(name)
+        + b":[\n"
+        + b",\n".join(msgspec.json.encode(m) for m in models)
+        + b"\n]"
         for name, models in book.providers.items()
     ]
     del rest

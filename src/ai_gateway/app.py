@@ -1,7 +1,7 @@
 """Builds the parts and hands them to each other. Nothing here knows what they do."""
 
 import gc
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -34,7 +34,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     """Everything up, ready to be served; and down again."""
     own = {name: c.provider for name, c in settings.providers.items()}
     catalogue = load_catalogue(settings.prices, own)

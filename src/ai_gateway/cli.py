@@ -58,7 +58,7 @@ def _simulate(host: str, port: int, given: Sequence[str]) -> int:
     from ai_gateway.simulator.options import BadOption, SimulatorOptions, changed
     from ai_gateway.simulator.server import serve
 
-    pairs = dict(option.partition("=")[::2] for option in given)
+    pairs = {name: value for name, _, value in (option.partition("=") for option in given)}
     try:
         options = changed(SimulatorOptions(), pairs)
     except BadOption as error:

@@ -32,7 +32,6 @@ from ai_gateway.upstream.client import (
 )
 from ai_gateway.upstream.faults import UpstreamFault
 
-
 _ERROR_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _LARGEST_ERROR = 1024 * 1024
 

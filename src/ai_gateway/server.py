@@ -39,6 +39,7 @@ class GatewayServer(uvicorn.Server):
                 log_config=None,
                 log_level="error",
                 server_header=False,
+                proxy_headers=False,
                 backlog=4096,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=max(1, round(drain_timeout)),

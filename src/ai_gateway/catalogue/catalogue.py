@@ -63,7 +63,7 @@ class Catalogue:
             claude = name.startswith("claude-") and "simulator-anthropic" in configured
             return ("simulator-anthropic" if claude else "simulator"), name
         by_prefix = self._by_prefix(name)
-        if by_prefix in configured:
+        if by_prefix is not None and by_prefix in configured:
             return by_prefix, name
         for provider in self.providers:
             if provider in configured and self._lists(provider, name):

@@ -70,7 +70,7 @@ _NO_RULE = Rule(models=())
 
 
 def load_rules() -> Sequence[Rule]:
-    text = (files(__package__) / "models.toml").read_text("utf-8")
+    text = (files("ai_gateway.catalogue") / "models.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), _Rules).rule
 
 

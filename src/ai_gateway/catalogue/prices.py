@@ -34,7 +34,9 @@ def load_prices(override: Path | None = None) -> PriceBook:
 
     Raises OSError, msgspec.DecodeError for an override that cannot be read.
     """
-    book = msgspec.json.decode((files(__package__) / "prices.json").read_bytes(), type=PriceBook)
+    book = msgspec.json.decode(
+        (files("ai_gateway.catalogue") / "prices.json").read_bytes(), type=PriceBook
+    )
     if override is None:
         return book
     own = msgspec.json.decode(override.read_bytes(), type=PriceBook)

@@ -73,7 +73,7 @@ EMBEDDINGS = Endpoint("openai_chat", "/embeddings")
 
 
 def load_providers() -> dict[str, Provider]:
-    text = (files(__package__) / "providers.toml").read_text("utf-8")
+    text = (files("ai_gateway.catalogue") / "providers.toml").read_text("utf-8")
     rows = msgspec.convert(tomllib.loads(text), dict[str, _Row])
     return {name: _provider(name, row) for name, row in rows.items()}
 

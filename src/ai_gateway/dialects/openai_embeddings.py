@@ -38,10 +38,6 @@ class _PeekedAnswer(Struct, frozen=True):
     usage: _AnswerUsage | None = None
 
 
-class _Vector(Struct, frozen=True):
-    embedding: str | list[float]
-
-
 _decode_request = Decoder(_Request)
 _decode_peeked = Decoder(_PeekedAnswer)
 _decode_answer = Decoder(dict[str, Raw])

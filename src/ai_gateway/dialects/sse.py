@@ -82,7 +82,9 @@ def parse_events(block: bytes) -> list[ServerSentEvent]:
     for line in block.split(b"\n"):
         if not line:
             if data:
-                events.append(ServerSentEvent(name, data[0] if len(data) == 1 else b"\n".join(data)))
+                events.append(
+                    ServerSentEvent(name, data[0] if len(data) == 1 else b"\n".join(data))
+                )
             name, data = "message", []
         elif line.startswith(b"data:"):
             data.append(line[6:] if line[5:6] == b" " else line[5:])

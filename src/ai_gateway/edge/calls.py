@@ -116,9 +116,7 @@ class CallEndpoint:
         finally:
             if connection is not None:
                 connection.carrier = None
-            self._metrics.observe_http(
-                "POST", self.route.path, status, perf_counter() - received
-            )
+            self._metrics.observe_http("POST", self.route.path, status, perf_counter() - received)
 
     async def _read(
         self,

@@ -64,7 +64,12 @@ def openapi() -> dict[str, Any]:
             "post": {
                 "summary": route.summary,
                 "parameters": [
-                    {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+                    {
+                        "name": name,
+                        "in": "header",
+                        "description": text,
+                        "schema": {"type": "string"},
+                    }
                     for name, text in _REQUEST_HEADERS.items()
                 ],
                 "requestBody": {
@@ -98,7 +103,8 @@ class DocumentEndpoints:
 
     async def page(self, request: Request) -> Response:
         return HTMLResponse(
-            self._html, headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+            self._html,
+            headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
         )
 
 

@@ -133,7 +133,10 @@ class _Loader:
             return {}
         if not isinstance(entry.value, dict):
             self._problem(
-                f"{self._file}:{entry.line}", "providers", "must be a mapping", "Name each provider."
+                f"{self._file}:{entry.line}",
+                "providers",
+                "must be a mapping",
+                "Name each provider.",
             )
             return {}
         return dict(entry.value)
@@ -183,7 +186,10 @@ class _Loader:
             base = checked
         if not base:
             self._problem(
-                "environment", provider.base_url_env, "is not set", "Set it to the server's address."
+                "environment",
+                provider.base_url_env,
+                "is not set",
+                "Set it to the server's address.",
             )
             return None
         return ConfiguredProvider(provider=provider, base_url=base, key=key, key_origin=origin)
@@ -195,7 +201,10 @@ class _Loader:
         if text:
             if not text.isascii() or not text.isprintable():
                 self._problem(
-                    "environment", provider.key_env, "is no key: it holds odd characters", "Copy it anew."
+                    "environment",
+                    provider.key_env,
+                    "is no key: it holds odd characters",
+                    "Copy it anew.",
                 )
                 return None, "none"
             return Secret(text), provider.key_env
@@ -210,7 +219,9 @@ class _Loader:
         fields = self._fields(name, entry)
         where = f"{self._file}:{entry.line}"
         if not name.isidentifier() and not name.replace("-", "_").isidentifier():
-            self._problem(where, name, "is no name for a provider", "Use letters, digits and dashes.")
+            self._problem(
+                where, name, "is no name for a provider", "Use letters, digits and dashes."
+            )
             return None
         if "base_url" not in fields:
             near = get_close_matches(name, list(self._known), n=1, cutoff=0.7)
@@ -222,7 +233,10 @@ class _Loader:
         auth = fields.get("auth", ("bearer", 0))[0]
         if auth not in ("bearer", "x-api-key", "api-key", "none"):
             self._problem(
-                where, f"providers.{name}.auth", "must be bearer, x-api-key, api-key or none", "Correct it."
+                where,
+                f"providers.{name}.auth",
+                "must be bearer, x-api-key, api-key or none",
+                "Correct it.",
             )
             return None
         if base is None:

@@ -1,5 +1,8 @@
 """What the simulator would say, in no wire format."""
 
+# pyright: basic
+# Free JSON, as a client may write it, is read here; typing each shape would say nothing more.
+
 import re
 from math import ceil
 from typing import Any

@@ -1,5 +1,8 @@
 """Anthropic's side of the simulator: messages and token counts."""
 
+# pyright: basic
+# Free JSON, as a client may write it, is read here; typing each shape would say nothing more.
+
 import hashlib
 from typing import Any
 
@@ -37,7 +40,7 @@ def read_messages(body: Any, answer_tokens: int, *, counting: bool = False) -> M
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "messages: at least one message is required")
     if messages[0].get("role") != "user":
-        raise Refused(400, "messages: first message must use the \"user\" role")
+        raise Refused(400, 'messages: first message must use the "user" role')
     if body["model"].startswith("missing-"):
         raise Refused(404, f"model: {body['model']}", "not_found_error")
     choice = body.get("tool_choice") or {}
@@ -45,8 +48,10 @@ def read_messages(body: Any, answer_tokens: int, *, counting: bool = False) -> M
     output_format = (body.get("output_config") or {}).get("format") or {}
     asked = Asked(
         model=body["model"],
-        tools=[(t["name"], t["input_schema"]) for t in body.get("tools") or [] if "input_schema" in t],
-        tool_choice={"any": "required", "tool": f"tool:{choice.get('name')}"}.get(kind, kind),
+        tools=[
+            (t["name"], t["input_schema"]) for t in body.get("tools") or [] if "input_schema" in t
+        ],
+        tool_choice=str({"any": "required", "tool": f"tool:{choice.get('name')}"}.get(kind, kind)),
         parallel=not choice.get("disable_parallel_tool_use"),
         schema=output_format.get("schema"),
         stop=body.get("stop_sequences") or [],
@@ -79,7 +84,7 @@ def _read_message(message: Any, asked: Asked, known_calls: set[str]) -> None:
             case "document":
                 asked.documents += 1
             case "tool_use":
-                known_calls.add(block.get("id"))
+                known_calls.add(str(block.get("id")))
             case "tool_result":
                 if block.get("tool_use_id") not in known_calls:
                     raise Refused(400, "messages: `tool_result` without its `tool_use` before it")

@@ -1,5 +1,8 @@
 """The simulator as an ASGI application."""
 
+# pyright: basic
+# Free JSON, as a client may write it, is read here; typing each shape would say nothing more.
+
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -63,7 +66,10 @@ class Simulator:
         self, scope: Scope, path: str, body: bytes, options: SimulatorOptions, send: Send
     ) -> None:
         match (scope["method"], path):
-            case ("POST", "/chat/completions" | "/messages" | "/embeddings" | "/messages/count_tokens"):
+            case (
+                "POST",
+                "/chat/completions" | "/messages" | "/embeddings" | "/messages/count_tokens",
+            ):
                 if options.require_key and not _has_key(scope):
                     await _reply(send, 401, _error_body(401, path))
                     return
@@ -141,12 +147,16 @@ class Simulator:
             case "reset":
                 raise Broken
             case "html":
-                await _reply(send, 200, b"<html><body>maintenance</body></html>", path, b"text/html")
+                await _reply(
+                    send, 200, b"<html><body>maintenance</body></html>", path, b"text/html"
+                )
             case _:
                 status = int(kind)
-                extra = [] if options.retry_after is None else [
-                    (b"retry-after", options.retry_after.encode("latin-1"))
-                ]
+                extra = (
+                    []
+                    if options.retry_after is None
+                    else [(b"retry-after", options.retry_after.encode("latin-1"))]
+                )
                 await _reply(send, status, _error_body(status, path), path, extra=extra)
         return True
 
@@ -220,7 +230,9 @@ async def _reply(
     content_type: bytes = b"application/json",
     extra: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
-    await _start(send, status, content_type, path, [(b"content-length", b"%d" % len(body)), *(extra or ())])
+    await _start(
+        send, status, content_type, path, [(b"content-length", b"%d" % len(body)), *(extra or ())]
+    )
     await send({"type": "http.response.body", "body": body})
 
 

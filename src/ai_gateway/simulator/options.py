@@ -54,9 +54,7 @@ def with_headers(
     options: SimulatorOptions, headers: Iterable[tuple[bytes, bytes]]
 ) -> SimulatorOptions:
     """The options for one request. Raises BadOption."""
-    given = {
-        _NAMES[name]: value.decode("latin-1") for name, value in headers if name in _NAMES
-    }
+    given = {_NAMES[name]: value.decode("latin-1") for name, value in headers if name in _NAMES}
     return changed(options, given) if given else options
 
 

@@ -1,5 +1,8 @@
 """The smallest value that is valid to a JSON Schema, as a model would have to give."""
 
+# pyright: basic
+# Free JSON, as a client may write it, is read here; typing each shape would say nothing more.
+
 from typing import Any
 
 _DEEPEST = 24

@@ -57,9 +57,7 @@ class CallLine(Struct, omit_defaults=True):
 class Log:
     """Collects lines and writes them from a worker thread. Past `_MOST_HELD` lines it drops and counts."""
 
-    def __init__(
-        self, level: Level, dropped: Callable[[], None], *, descriptor: int = 1
-    ) -> None:
+    def __init__(self, level: Level, dropped: Callable[[], None], *, descriptor: int = 1) -> None:
         self._rank = _RANK[level]
         self._dropped = dropped
         self._descriptor = descriptor
@@ -92,7 +90,9 @@ class Log:
                 requested_model=outcome.requested_model[:_LONGEST_NAME] or None,
                 provider=target.provider if target else None,
                 model=target.model[:_LONGEST_NAME] if target else None,
-                answered_model=outcome.answered_model[:_LONGEST_NAME] if outcome.answered_model else None,
+                answered_model=outcome.answered_model[:_LONGEST_NAME]
+                if outcome.answered_model
+                else None,
                 stream=outcome.stream,
                 attempts=outcome.attempts,
                 input_tokens=usage.input_tokens if known else None,

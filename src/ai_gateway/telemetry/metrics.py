@@ -58,9 +58,9 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(GC_COLLECTOR)
-        Gauge("gateway_build", "The running version; always 1.", ["version"], registry=registry).labels(
-            version
-        ).set(1)
+        Gauge(
+            "gateway_build", "The running version; always 1.", ["version"], registry=registry
+        ).labels(version).set(1)
         self._http_requests = Counter(
             "http_requests",
             "HTTP requests answered.",

@@ -92,6 +92,10 @@ class UpstreamStream:
             raise _fault(error) from None
         return b"" if chunk is None else chunk.to_bytes()
 
+    async def whole(self, limit: int) -> UpstreamAnswer:
+        body = await self.read_all(limit)
+        return UpstreamAnswer(status=self.status, body=body, response=self._response)
+
     async def read_all(self, limit: int) -> bytes:
         """The rest as one, at most `limit` bytes."""
         pieces: list[bytes] = []
@@ -118,8 +122,7 @@ class UpstreamClient:
     async def fetch(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Raises UpstreamFault."""
         async with UpstreamStream(_prepare(self._whole, request)) as stream:
-            body = await stream.read_all(self._max_answer_bytes)
-            return UpstreamAnswer(status=stream.status, body=body, response=stream._response)
+            return await stream.whole(self._max_answer_bytes)
 
     def stream(self, request: UpstreamRequest) -> UpstreamStream:
         """To be entered with `async with`; raises UpstreamFault then and on reading."""

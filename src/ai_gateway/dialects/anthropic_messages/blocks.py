@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import Decoder
 
+from ai_gateway.dialects.raw import given_list
 from ai_gateway.model.content import (
     CacheMark,
     Document,
@@ -29,7 +30,6 @@ from .wire import (
     Typed,
     WireCache,
     WireSource,
-    given,
 )
 
 DIALECT = "anthropic_messages"
@@ -58,9 +58,7 @@ def part_from_block(raw: Raw, path: str = "") -> Part:
     block = decoder.decode(raw)
     match block:
         case TextBlock():
-            citations = given(block.citations)
-            if citations is not None and memoryview(citations) == b"[]":
-                citations = None
+            citations = given_list(block.citations)
             return Text(text=block.text, cache=cache_mark(block.cache_control), citations=citations)
         case ImageBlock(source=source) if source.type in ("base64", "url"):
             return Image(
@@ -163,4 +161,3 @@ def document_to_block(part: Document) -> dict[str, object]:
 def text_to_block(part: Text) -> dict[str, object]:
     block: dict[str, object] = {"type": "text", "text": part.text}
     return cache_to_wire(block, part.cache)
-

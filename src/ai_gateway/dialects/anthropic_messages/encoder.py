@@ -14,7 +14,15 @@ from ai_gateway.model.answer import (
     Start,
 )
 from ai_gateway.model.chat import Chat
-from ai_gateway.model.content import Opaque, Part, RedactedThinking, Refusal, Text, Thinking, ToolCall
+from ai_gateway.model.content import (
+    Opaque,
+    Part,
+    RedactedThinking,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage import NO_USAGE
 
@@ -78,7 +86,7 @@ class MessagesEncoder:
                 return self._close() if self._open == event.index else b""
 
     def _start(self, event: Start) -> bytes:
-        message = {
+        message: dict[str, object] = {
             "id": message_id(event.id),
             "type": "message",
             "role": "assistant",

@@ -38,9 +38,7 @@ def thinking_for(reasoning: Reasoning | None, target: RenderTarget) -> Wanted:
     if target.adaptive_thinking:
         return Wanted(thinking={"type": "adaptive"}, effort=_EFFORTS[effort])
     budget = _BUDGETS[effort]
-    return Wanted(
-        thinking={"type": "enabled", "budget_tokens": budget}, budget_tokens=budget
-    )
+    return Wanted(thinking={"type": "enabled", "budget_tokens": budget}, budget_tokens=budget)
 
 
 def _as_given(reasoning: Reasoning) -> Wanted:
@@ -51,6 +49,4 @@ def _as_given(reasoning: Reasoning) -> Wanted:
         thinking["budget_tokens"] = reasoning.budget_tokens
     if reasoning.display is not None:
         thinking["display"] = reasoning.display
-    return Wanted(
-        thinking=thinking, effort=reasoning.effort, budget_tokens=reasoning.budget_tokens
-    )
+    return Wanted(thinking=thinking, effort=reasoning.effort, budget_tokens=reasoning.budget_tokens)

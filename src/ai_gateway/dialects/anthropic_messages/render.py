@@ -1,7 +1,7 @@
 """Chat -> Messages bytes, for a caller of another dialect."""
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
@@ -57,6 +57,11 @@ _HARMLESS_EXTRAS: dict[str, tuple[bytes, ...]] = {
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
 
+class _Turn(Struct):
+    role: str
+    content: list[dict[str, object]]
+
+
 class RequestRenderer:
     """Collects one request and the notes on it."""
 
@@ -101,7 +106,8 @@ class RequestRenderer:
                         "input_schema": wanted.schema,
                     }
                 ]
-                choice = {"type": "tool", "name": STRUCTURED_ANSWER}
+                forced: dict[str, object] = {"type": "tool", "name": STRUCTURED_ANSWER}
+                choice = forced
         self._reason(out, config, choice)
         if config:
             out["output_config"] = config
@@ -174,7 +180,8 @@ class RequestRenderer:
             )
         if choice is not None and choice["type"] in ("any", "tool"):
             raise Untranslatable(
-                "tool_choice", "With reasoning on, the chosen model cannot be forced to call a tool."
+                "tool_choice",
+                "With reasoning on, the chosen model cannot be forced to call a tool.",
             )
         budget = wanted.budget_tokens
         given = out["max_tokens"]
@@ -183,15 +190,13 @@ class RequestRenderer:
             out["max_tokens"] = given + budget
             self._note(f"max_tokens raised by {budget} to leave room for thinking")
 
-    def _split(self) -> tuple[object, list[dict[str, object]]]:
+    def _split(self) -> tuple[object, list[_Turn]]:
         """The system prompt, and the turns: neighbours of one role joined, the first a user's."""
         system: list[Text] = []
-        turns: list[dict[str, object]] = []
-        last_role = ""
-        content: list[dict[str, object]] = []
+        turns: list[_Turn] = []
         for message in self._chat.messages:
             if message.role in ("system", "developer"):
-                if last_role:
+                if turns:
                     raise Untranslatable(
                         message.path or "messages",
                         "The chosen model takes system messages at the beginning only.",
@@ -202,16 +207,13 @@ class RequestRenderer:
                 self._note("message names left out: the provider has no like of them")
             role = "assistant" if message.role == "assistant" else "user"
             blocks = [b for part in message.parts if (b := self._block(part, role)) is not None]
-            if role == last_role:
-                content += blocks
-                continue
-            if blocks or not turns:
-                content = blocks
-                turns.append({"role": role, "content": content})
-                last_role = role
+            if turns and turns[-1].role == role:
+                turns[-1].content.extend(blocks)
+            elif blocks or not turns:
+                turns.append(_Turn(role, blocks))
         if not turns:
             raise Untranslatable("messages", "The chosen model needs at least one user message.")
-        if turns[0]["role"] != "user":
+        if turns[0].role != "user":
             raise Untranslatable("messages", "The chosen model needs a user message first.")
         self._tidy(turns)
         if len(system) == 1 and system[0].cache is None:
@@ -223,24 +225,24 @@ class RequestRenderer:
         for part in message.parts:
             if not isinstance(part, Text):
                 raise Untranslatable(
-                    message.path or "messages", "The chosen model takes only text in system messages."
+                    message.path or "messages",
+                    "The chosen model takes only text in system messages.",
                 )
             if part.text:
                 out.append(part)
         return out
 
-    def _tidy(self, turns: list[dict[str, object]]) -> None:
+    def _tidy(self, turns: list[_Turn]) -> None:
         """Tool results come first in their turn; a final assistant text ends without white space."""
         for turn in turns:
-            blocks = turn["content"]
-            if isinstance(blocks, list) and turn["role"] == "user":
-                blocks.sort(key=lambda block: block["type"] != "tool_result")
+            if turn.role == "user":
+                turn.content.sort(key=lambda block: block["type"] != "tool_result")
         last = turns[-1]
-        blocks = last["content"]
-        if last["role"] == "assistant" and isinstance(blocks, list) and blocks:
-            final = blocks[-1]
-            if final["type"] == "text" and final["text"] != final["text"].rstrip():
-                final["text"] = final["text"].rstrip()
+        if last.role == "assistant" and last.content and last.content[-1]["type"] == "text":
+            final = last.content[-1]
+            text = str(final["text"])
+            if text != text.rstrip():
+                final["text"] = text.rstrip()
                 self._note("trailing white space of the last assistant message left out")
 
     def _block(self, part: Part, role: str) -> dict[str, object] | None:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
+from ai_gateway.dialects.raw import given
 from ai_gateway.dialects.strict_json import decode_object, invalid, refused_value
 from ai_gateway.model.chat import (
     Chat,
@@ -26,7 +27,6 @@ from .wire import (
     WireTool,
     WireToolChoice,
     decode_request,
-    given,
 )
 
 _fields = Decoder(dict[str, Raw])
@@ -92,9 +92,7 @@ def _message(wire: WireMessage, index: int) -> Message:
     if isinstance(wire.content, str):
         parts: tuple[Part, ...] = (Text(text=wire.content),)
     else:
-        parts = tuple(
-            _part(raw, f"{path}.content[{i}]") for i, raw in enumerate(wire.content)
-        )
+        parts = tuple(_part(raw, f"{path}.content[{i}]") for i, raw in enumerate(wire.content))
     return Message(role=wire.role, parts=parts, path=path)
 
 

@@ -7,8 +7,7 @@ types the gateway has never heard of pass by unharmed.
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-ABSENT = Raw()
-"""msgspec has no union of Raw and null, so an optional Raw field is empty where it is absent."""
+from ai_gateway.dialects.raw import ABSENT
 
 
 class Typed(Struct, frozen=True):
@@ -241,8 +240,3 @@ decode_peeked_answer = Decoder(PeekedAnswer)
 decode_event = Decoder(WireEvent)
 decode_error = Decoder(WireError)
 decode_count = Decoder(CountAnswer)
-
-
-def given(raw: Raw) -> Raw | None:
-    """The value, or None where it was absent or null."""
-    return None if memoryview(raw) in (b"", b"null") else raw

@@ -5,6 +5,7 @@ from msgspec import Raw
 from msgspec.json import Decoder, encode
 
 from ai_gateway.dialects.dialect import AnswerPeek, BadAnswer, Rendered
+from ai_gateway.dialects.raw import given, given_list
 from ai_gateway.model.answer import Answer
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.content import (
@@ -16,7 +17,6 @@ from ai_gateway.model.content import (
     Thinking,
     ToolCall,
 )
-
 from ai_gateway.model.usage import NO_USAGE
 
 from .requests import DIALECT
@@ -29,7 +29,6 @@ from .wire import (
     ThinkingPart,
     decode_answer,
     decode_peeked_answer,
-    given,
 )
 
 _part_type = Decoder(PartType)
@@ -90,7 +89,7 @@ def parts_of(message: AnsweredMessage) -> list[Part]:
         parts.append(Thinking(text=thinking, signature=_signature(message)))
     if isinstance(message.content, str):
         if message.content:
-            parts.append(Text(text=message.content, citations=_citations(message.annotations)))
+            parts.append(Text(text=message.content, citations=given_list(message.annotations)))
     else:
         parts += [content_part(raw) for raw in message.content or ()]
     if message.refusal:
@@ -98,7 +97,9 @@ def parts_of(message: AnsweredMessage) -> list[Part]:
     for call in message.tool_calls or ():
         function = call.function
         if function is None:
-            parts.append(Opaque(dialect=DIALECT, kind=call.type or "tool_call", raw=Raw(encode(call))))
+            parts.append(
+                Opaque(dialect=DIALECT, kind=call.type or "tool_call", raw=Raw(encode(call)))
+            )
         else:
             parts.append(
                 ToolCall(
@@ -134,10 +135,6 @@ def _signature(message: AnsweredMessage) -> str | None:
         if detail.signature is not None:
             return detail.signature
     return None
-
-
-def _citations(annotations: Raw) -> Raw | None:
-    return None if memoryview(annotations) == b"[]" else given(annotations)
 
 
 def render_answer(answer: Answer, chat: Chat) -> Rendered:

@@ -148,7 +148,9 @@ class ChatDecoder:
             out.append(
                 PartStart(
                     index=index,
-                    part=ToolCall(id=call.id or f"call_{wire_index}", name=function.name, arguments=""),
+                    part=ToolCall(
+                        id=call.id or f"call_{wire_index}", name=function.name, arguments=""
+                    ),
                 )
             )
         if function.arguments:

@@ -98,7 +98,9 @@ class ChatEncoder:
             return b""
         position = self._tools.get(index)
         if position is not None:
-            return self._chunk({"tool_calls": [{"index": position, "function": {"arguments": text}}]})
+            return self._chunk(
+                {"tool_calls": [{"index": position, "function": {"arguments": text}}]}
+            )
         field = self._fields.get(index)
         return b"" if field is None else self._chunk({field: text})
 

@@ -4,10 +4,11 @@ import msgspec
 from msgspec.json import encode
 
 from ai_gateway.dialects.dialect import ProviderError
+from ai_gateway.dialects.raw import given
 from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED, kind_of_status, refused_credential
 from ai_gateway.model.errors import ErrorKind, GatewayError
 
-from .wire import WireError, WireErrorBody, decode_error, given
+from .wire import WireError, WireErrorBody, decode_error
 
 TYPES: dict[ErrorKind, str] = {
     "invalid_request": "invalid_request_error",

@@ -96,9 +96,7 @@ def _refuse_inexpressible(chat: Chat) -> None:
             )
 
 
-def _message(
-    message: Message, target: RenderTarget, notes: _Notes
-) -> list[dict[str, object]]:
+def _message(message: Message, target: RenderTarget, notes: _Notes) -> list[dict[str, object]]:
     """One neutral turn is one message, but for tool results, which are each their own."""
     out: list[dict[str, object]] = []
     parts: list[Part] = []
@@ -163,7 +161,8 @@ def _tool_message(result: ToolResult, notes: _Notes) -> dict[str, object]:
     for part in pictures:
         path = part.path if isinstance(part, Opaque) else "messages"
         raise Untranslatable(
-            path, "The chosen model's API takes only text in tool results. Send the rest as a user turn."
+            path,
+            "The chosen model's API takes only text in tool results. Send the rest as a user turn.",
         )
     text = "".join(p.text for p in result.parts if isinstance(p, Text))
     if result.is_error:
@@ -199,7 +198,8 @@ def _part(part: Part, notes: _Notes) -> dict[str, object]:
             return {"type": "text", "text": text if part.name is None else f"{part.name}\n\n{text}"}
         case Document():
             raise Untranslatable(
-                "messages", "The chosen model's API takes no documents by URL. Send the data itself."
+                "messages",
+                "The chosen model's API takes no documents by URL. Send the data itself.",
             )
         case Opaque(dialect="openai_chat"):
             return decode(part.raw, type=dict[str, object])

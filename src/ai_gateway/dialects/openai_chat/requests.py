@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import Decoder, encode
 
+from ai_gateway.dialects.raw import given
 from ai_gateway.dialects.strict_json import decode_object, invalid
 from ai_gateway.model.chat import (
     Chat,
@@ -44,7 +45,6 @@ from .wire import (
     WireToolCall,
     WireToolChoice,
     decode_request,
-    given,
 )
 
 DIALECT = "openai_chat"
@@ -86,7 +86,9 @@ def parse_request(body: bytes) -> Chat:
         top_logprobs=wire.top_logprobs,
         n=wire.n,
         response_format=_response_format(wire.response_format),
-        reasoning=None if wire.reasoning_effort is None else Reasoning(effort=wire.reasoning_effort),
+        reasoning=None
+        if wire.reasoning_effort is None
+        else Reasoning(effort=wire.reasoning_effort),
         user=wire.user,
         service_tier=wire.service_tier,
         stream=bool(wire.stream),
@@ -123,7 +125,9 @@ def _message(wire: WireMessage, index: int) -> Message:
     parts.extend(_content(wire, path))
     if wire.refusal is not None:
         parts.append(Refusal(text=wire.refusal))
-    parts.extend(_call(raw, f"{path}.tool_calls[{i}]") for i, raw in enumerate(wire.tool_calls or ()))
+    parts.extend(
+        _call(raw, f"{path}.tool_calls[{i}]") for i, raw in enumerate(wire.tool_calls or ())
+    )
     if wire.function_call is not None:
         parts.append(_old_call(wire.function_call, path))
     audio = given(wire.audio)
@@ -238,9 +242,7 @@ def _tool_choice(choice: str | WireToolChoice | None) -> ToolChoice | None:
         case WireToolChoice(function=function) if function is not None:
             return ToolChoice(mode="tool", name=function.name)
         case _:
-            raise invalid(
-                "tool_choice", "must be 'auto', 'none', 'required' or name one function."
-            )
+            raise invalid("tool_choice", "must be 'auto', 'none', 'required' or name one function.")
 
 
 def _response_format(wire: WireResponseFormat | None) -> ResponseFormat | None:
@@ -260,9 +262,7 @@ def _response_format(wire: WireResponseFormat | None) -> ResponseFormat | None:
         case "json_schema":
             raise invalid("response_format.json_schema.schema", "must be a JSON Schema.")
         case _:
-            raise invalid(
-                "response_format.type", "must be 'text', 'json_object' or 'json_schema'."
-            )
+            raise invalid("response_format.type", "must be 'text', 'json_object' or 'json_schema'.")
 
 
 def _read(raw: Raw, decoder: Decoder[Any], path: str) -> Any:

@@ -14,7 +14,9 @@ from .stops import stop_from_wire
 from .usage import usage_from_wire
 from .wire import PeekedChunk, WireErrorBody, decode_peeked_chunk
 
-_TELLING = re.compile(rb'"usage":\s*\{|"finish_reason":\s*"|"error":\s*[{"]|^event:\s*error', re.MULTILINE)
+_TELLING = re.compile(
+    rb'"usage":\s*\{|"finish_reason":\s*"|"error":\s*[{"]|^event:\s*error', re.MULTILINE
+)
 """What marks an event worth decoding. In a model's own text these quotes would be escaped."""
 _BORDER = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)")
 

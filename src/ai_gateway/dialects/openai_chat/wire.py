@@ -7,13 +7,7 @@ providers that speak this dialect: a field that some send as null is optional he
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-ABSENT = Raw()
-"""msgspec has no union of Raw and null, so an optional Raw field is empty where it is absent."""
-
-
-def given(raw: Raw) -> Raw | None:
-    """The value, or None where it was absent or null."""
-    return None if memoryview(raw) in (b"", b"null") else raw
+from ai_gateway.dialects.raw import ABSENT
 
 
 class FunctionCall(Struct, frozen=True, omit_defaults=True):
