@@ -235,6 +235,9 @@ class Pipeline:
             await reply.whole(outcome, body, headers)
             return
         refusal = _from_provider(error, destination.target.provider)
+        if answer.status >= 500:
+            # Relayed or translated, a provider's own fault keeps its status.
+            refusal.status = answer.status
         refusal.headers = headers
         raise refusal
 

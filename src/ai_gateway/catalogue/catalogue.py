@@ -12,6 +12,7 @@ from .provider import Provider, load_providers
 
 _MOST_KEPT = 4096
 _LONGEST_SHOWN = 100
+_SIMULATORS = frozenset({"simulator", "simulator-anthropic"})
 
 
 class Catalogue:
@@ -53,13 +54,13 @@ class Catalogue:
         """(provider, the provider's own name for the model).
 
         In this order: `provider/model`; the provider whose prefix the name has; a configured
-        provider that lists the name. With the simulator configured every other name is its. Raises
+        provider that lists the name. With nothing but the simulator every name is its. Raises
         GatewayError(not_found | invalid_request) saying what to do.
         """
         head, slash, rest = name.partition("/")
         if slash and rest and head in self.providers:
             return self._configured(head, configured), rest
-        if "simulator" in configured:
+        if "simulator" in configured and _SIMULATORS.issuperset(configured):
             claude = name.startswith("claude-") and "simulator-anthropic" in configured
             return ("simulator-anthropic" if claude else "simulator"), name
         by_prefix = self._by_prefix(name)

@@ -34,10 +34,6 @@ _STATUSES: dict[int, str] = {
 }
 
 
-class Broken(Exception):
-    """Raised to make the server drop the connection, as a failing provider would."""
-
-
 class Simulator:
     def __init__(self, options: SimulatorOptions) -> None:
         self._options = options
@@ -74,9 +70,9 @@ class Simulator:
                     await _reply(send, 401, _error_body(401, path))
                     return
                 self._calls += 1
-                if await self._fails(path, options, send):
+                if await self._fails(scope, path, options, send):
                     return
-                await self._call(path, body, options, send)
+                await self._call(scope, path, body, options, send)
             case ("GET", "/models"):
                 await _reply(send, 200, openai.models())
             case ("GET", "/simulator/stats"):
@@ -89,7 +85,9 @@ class Simulator:
             case _:
                 await _reply(send, 404, _error_body(404, path))
 
-    async def _call(self, path: str, body: bytes, options: SimulatorOptions, send: Send) -> None:
+    async def _call(
+        self, scope: Scope, path: str, body: bytes, options: SimulatorOptions, send: Send
+    ) -> None:
         number = self._calls
         asked = decode(body)
         if options.first_token_ms:
@@ -100,7 +98,7 @@ class Simulator:
                 if chat.stream:
                     events, said = openai.chat_events(chat, number)
                     self._count(chat.asked.model, said, chat.n)
-                    await self._stream(events, path, options, send)
+                    await self._stream(scope, events, path, options, send)
                     return
                 answer, said = openai.chat_answer(chat, number)
                 self._count(chat.asked.model, said, chat.n)
@@ -109,7 +107,7 @@ class Simulator:
                 if messages.stream:
                     events, said = anthropic.messages_events(messages, number)
                     self._count(messages.asked.model, said, 1)
-                    await self._stream(events, path, options, send)
+                    await self._stream(scope, events, path, options, send)
                     return
                 answer, said = anthropic.messages_answer(messages, number)
                 self._count(messages.asked.model, said, 1)
@@ -136,7 +134,7 @@ class Simulator:
         self._owed_errors -= 1
         return True
 
-    async def _fails(self, path: str, options: SimulatorOptions, send: Send) -> bool:
+    async def _fails(self, scope: Scope, path: str, options: SimulatorOptions, send: Send) -> bool:
         kind = options.error_kind
         if not options.error_rate or kind == "truncated" or not self._owes_error(options):
             return False
@@ -145,7 +143,7 @@ class Simulator:
             case "hang":
                 await asyncio.sleep(_HANG_SECONDS)
             case "reset":
-                raise Broken
+                _reset(scope)
             case "html":
                 await _reply(
                     send, 200, b"<html><body>maintenance</body></html>", path, b"text/html"
@@ -161,7 +159,7 @@ class Simulator:
         return True
 
     async def _stream(
-        self, events: list[bytes], path: str, options: SimulatorOptions, send: Send
+        self, scope: Scope, events: list[bytes], path: str, options: SimulatorOptions, send: Send
     ) -> None:
         await _start(send, 200, b"text/event-stream; charset=utf-8", path)
         if options.omit_done:
@@ -178,7 +176,8 @@ class Simulator:
                 if options.cut_mid_event:
                     half = event[: len(event) // 2]
                     await send({"type": "http.response.body", "body": half, "more_body": True})
-                raise Broken
+                _reset(scope)
+                return
             if options.stream_error_after and number == options.stream_error_after:
                 event = _stream_error(path)
                 await send({"type": "http.response.body", "body": event})
@@ -190,6 +189,11 @@ class Simulator:
             if pause:
                 await asyncio.sleep(pause)
         await send({"type": "http.response.body", "body": b""})
+
+
+def _reset(scope: Scope) -> None:
+    """Drops the connection with what was promised unsent, as a failing provider would."""
+    scope["simulator.transport"].abort()
 
 
 async def _body(receive: Receive) -> bytes:

@@ -7,9 +7,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .app import Simulator
 from .options import SimulatorOptions
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets the application break its connection."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["simulator.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
 
 
 class _Embedded(uvicorn.Server):
@@ -54,13 +63,13 @@ def serve(options: SimulatorOptions, host: str, port: int) -> None:
 
 
 def _config(options: SimulatorOptions) -> uvicorn.Config:
-    # A simulated break is an exception in the application, which is no news.
+    # A simulated break leaves an answer unfinished, which is no news.
     logging.getLogger("uvicorn.error").addFilter(
-        lambda record: "Exception in ASGI application" not in record.getMessage()
+        lambda record: "without completing response" not in record.getMessage()
     )
     return uvicorn.Config(
         Simulator(options),
-        http="httptools",
+        http=_Protocol,
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -7,6 +7,7 @@ decompressed (no `accept-encoding` is sent, so answers come as they are), and co
 
 from collections.abc import Sequence
 from datetime import timedelta
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,8 @@ from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
 from .faults import UpstreamFault
+
+_CLOCK_SLACK = 0.05
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -56,16 +59,17 @@ class UpstreamAnswer(Struct, frozen=True, kw_only=True):
 class UpstreamStream:
     """An answer under way. Leaving it closes the connection, and with it the provider's work."""
 
-    __slots__ = ("_context", "_reader", "_response")
+    __slots__ = ("_context", "_deadline", "_reader", "_response")
 
-    def __init__(self, request: RequestBuilder) -> None:
+    def __init__(self, request: RequestBuilder, timeout: float) -> None:
         self._context = request.build_streamed()
+        self._deadline = monotonic() + timeout
 
     async def __aenter__(self) -> Self:
         try:
             self._response = await self._context.__aenter__()
         except PyreqwestError as error:
-            raise _fault(error) from None
+            raise self._fault(error) from None
         self._reader = self._response.body_reader
         return self
 
@@ -89,8 +93,26 @@ class UpstreamStream:
         try:
             chunk = await self._reader.read_chunk()
         except PyreqwestError as error:
-            raise _fault(error) from None
+            raise self._fault(error) from None
         return b"" if chunk is None else chunk.to_bytes()
+
+    def _fault(self, error: PyreqwestError) -> UpstreamFault:
+        """The library's own text is left out: it holds the URL.
+
+        It also calls a total time-out a connect time-out while no answer has begun, so the clock
+        decides between the two.
+        """
+        match error:
+            case RequestTimeoutError() if monotonic() >= self._deadline - _CLOCK_SLACK:
+                return UpstreamFault("timeout", "the provider did not answer in time")
+            case ConnectTimeoutError():
+                return UpstreamFault("connect", "the provider could not be reached in time")
+            case RequestTimeoutError():
+                return UpstreamFault("timeout", "the provider did not answer in time")
+            case ConnectError():
+                return UpstreamFault("connect", "the provider could not be reached")
+            case _:
+                return UpstreamFault("reset", "the connection to the provider broke")
 
     async def whole(self, limit: int) -> UpstreamAnswer:
         body = await self.read_all(limit)
@@ -113,6 +135,7 @@ class UpstreamClient:
 
     def __init__(self, timeouts: Timeouts, *, max_answer_bytes: int, user_agent: str) -> None:
         self._max_answer_bytes = max_answer_bytes
+        self._total = timeouts.total
         # Whole answers may think long before the first byte: only the total bounds them. Streams
         # must keep moving: their client bounds every read, the wait for the head included.
         self._whole = _client(timeouts, user_agent).build()
@@ -121,12 +144,20 @@ class UpstreamClient:
 
     async def fetch(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Raises UpstreamFault."""
-        async with UpstreamStream(_prepare(self._whole, request)) as stream:
+        async with self._open(self._whole, request) as stream:
             return await stream.whole(self._max_answer_bytes)
 
     def stream(self, request: UpstreamRequest) -> UpstreamStream:
         """To be entered with `async with`; raises UpstreamFault then and on reading."""
-        return UpstreamStream(_prepare(self._streaming, request))
+        return self._open(self._streaming, request)
+
+    def _open(self, client: Client, request: UpstreamRequest) -> UpstreamStream:
+        builder = client.post(request.url).headers(request.headers).body_bytes(request.body)
+        timeout = self._total
+        if request.timeout is not None and request.timeout < timeout:
+            timeout = request.timeout
+            builder = builder.timeout(timedelta(seconds=timeout))
+        return UpstreamStream(builder, timeout)
 
     async def close(self) -> None:
         await self._whole.close()
@@ -149,27 +180,7 @@ def _client(timeouts: Timeouts, user_agent: str) -> ClientBuilder:
     )
 
 
-def _prepare(client: Client, request: UpstreamRequest) -> RequestBuilder:
-    builder = client.post(request.url).headers(request.headers).body_bytes(request.body)
-    if request.timeout is not None:
-        builder = builder.timeout(timedelta(seconds=request.timeout))
-    return builder
-
-
 def _too_large(limit: int) -> UpstreamFault:
     return UpstreamFault(
         "too_large", f"the provider's answer is larger than the gateway takes ({limit} bytes)"
     )
-
-
-def _fault(error: PyreqwestError) -> UpstreamFault:
-    """The library's own text is left out: it holds the URL."""
-    match error:
-        case ConnectTimeoutError():
-            return UpstreamFault("connect", "the provider could not be reached in time")
-        case ConnectError():
-            return UpstreamFault("connect", "the provider could not be reached")
-        case RequestTimeoutError():
-            return UpstreamFault("timeout", "the provider did not answer in time")
-        case _:
-            return UpstreamFault("reset", "the connection to the provider broke")

@@ -1,0 +1,130 @@
+"""A gateway and its two providers as separate processes, as in production."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from msgspec import Struct
+
+START_SECONDS = 10.0
+
+
+class Process(Struct):
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def lines(self) -> list[dict[str, object]]:
+        """The log, parsed; a line being written is left out."""
+        text = self.log.read_text("utf-8")
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def start_gateway(directory: Path, **environ: str) -> Process:
+    """`ai-gateway serve` on a free port, with nothing configured but what is given."""
+    log = directory / f"gateway-{time.monotonic_ns()}.log"
+    with log.open("wb") as out:
+        process = _run(["serve"], out, {"PORT": "0", "ENDPOINT_GRACE": "0", **environ})
+    port = _wait_for_port(process, log)
+    return Process(process, port, log)
+
+
+def start_simulator(directory: Path, port: int, *options: str) -> Process:
+    log = directory / f"simulator-{port}.log"
+    arguments = ["simulate", "--port", str(port)]
+    for option in options:
+        arguments += ["--option", option]
+    with log.open("wb") as out:
+        process = _run(arguments, out, {})
+    _wait_for_answer(port)
+    return Process(process, port, log)
+
+
+def _run(
+    arguments: list[str], out: IO[bytes], environ: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ai_gateway", *arguments],
+        stdout=out,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(root / "src"), **environ},
+        cwd=out.name.rsplit("/", 1)[0],
+    )
+
+
+def _wait_for_port(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        for line in log.read_text("utf-8").splitlines():
+            event = json.loads(line)
+            if event["event"] == "serving":
+                return int(event["port"])
+        assert process.poll() is None, "the gateway ended at its start"
+        time.sleep(0.02)
+    raise AssertionError("the gateway did not start")
+
+
+def _wait_for_answer(port: int) -> None:
+    import socket
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError("the simulator did not start")
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clients")
+
+
+@pytest.fixture(scope="session")
+def simulator(directory: Path) -> Iterator[Process]:
+    running = start_simulator(directory, free_port(), "require_key=true")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(directory: Path, simulator: Process) -> Iterator[Process]:
+    """OpenAI and Anthropic are both the simulator, reached over HTTP as they would be."""
+    running = start_gateway(
+        directory,
+        OPENAI_API_KEY="sk-openai",
+        OPENAI_BASE_URL=f"{simulator.url}/v1",
+        ANTHROPIC_API_KEY="sk-ant",
+        ANTHROPIC_BASE_URL=simulator.url,
+        SIMULATOR_BASE_URL=f"{simulator.url}/v1",
+        SIMULATOR_API_KEY="sk-sim",
+        SIMULATOR_ANTHROPIC_BASE_URL=simulator.url,
+        SIMULATOR_ANTHROPIC_API_KEY="sk-sim",
+    )
+    yield running
+    running.stop()

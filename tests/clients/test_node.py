@@ -1,0 +1,44 @@
+"""The official Node SDKs, unmodified. Slow, because npm installs them first: `make test-node`."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import Process
+
+HERE = Path(__file__).parent / "node"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("node") is None or shutil.which("npm") is None,
+        reason="Node and npm are not on this machine",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def installed() -> None:
+    subprocess.run(
+        ["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5"])
+@pytest.mark.parametrize(("script", "path"), [("openai.mjs", "/v1"), ("anthropic.mjs", "")])
+@pytest.mark.usefixtures("installed")
+def test_chat_stream_and_tools(gateway: Process, script: str, path: str, model: str) -> None:
+    done = subprocess.run(
+        ["node", script, gateway.url + path, model],
+        cwd=HERE,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    said = json.loads(done.stdout)
+    assert "Hello from Node" in said["whole"]
+    assert said["streamed"] == said["whole"]
+    assert said["tool"] == "get_weather"
