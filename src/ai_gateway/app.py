@@ -56,9 +56,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             total=settings.total_timeout,
         ),
         max_answer_bytes=settings.max_answer_bytes,
-        user_agent=f"ai-gateway/{__version__}",
     )
-    directory = Directory(catalogue, credentials)
+    directory = Directory(catalogue, credentials, user_agent=f"ai-gateway/{__version__}")
     readiness = Readiness()
     pipeline = Pipeline(directory=directory, client=client, metrics=metrics, log=log)
     app = build_edge(
@@ -86,7 +85,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             simulated=simulated,
         )
     finally:
-        await client.close()
+        client.close()
         if simulator is not None:
             await simulator.stop()
         await log.close()

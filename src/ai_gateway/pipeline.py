@@ -32,7 +32,7 @@ from ai_gateway.upstream.client import (
 )
 from ai_gateway.upstream.faults import UpstreamFault
 
-_ERROR_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
+_ERROR_HEADERS = (b"retry-after", b"retry-after-ms", b"x-should-retry")
 _LARGEST_ERROR = 1024 * 1024
 
 
@@ -108,9 +108,9 @@ class Pipeline:
         outcome.notes = rendered.notes
         outcome.attempts += 1
         request = UpstreamRequest(
-            url=destination.url,
-            headers=_headers(destination, outcome.request),
+            address=destination.address,
             body=rendered.body,
+            headers=_forwarded(destination, outcome.request) if destination.forwarded else (),
             timeout=outcome.request.timeout,
         )
         try:
@@ -173,7 +173,7 @@ class Pipeline:
                     body = await stream.read_all(_LARGEST_ERROR)
                     await self._upstream_error(stream, body, destination, outcome, reply)
                     return
-                if "event-stream" not in (stream.header("content-type") or ""):
+                if "event-stream" not in (stream.header(b"content-type") or ""):
                     raise BadAnswer("a stream was asked for, and something else came")
                 await _relay(bridge, stream, started, outcome, reply)
         finally:
@@ -219,15 +219,15 @@ class Pipeline:
         What concerns the gateway's own account is told as the gateway's fault, without the text.
         """
         provider = DIALECTS[destination.dialect]
+        body = _without(body, destination.secret)
         error = provider.parse_error(answer.status, body)
-        headers = [(n, v) for n in _ERROR_HEADERS if (v := answer.header(n)) is not None]
+        headers = [(n.decode(), v) for n in _ERROR_HEADERS if (v := answer.header(n)) is not None]
         outcome.error_detail = f"the provider answered {answer.status}"
         relayable = (
             destination.dialect == outcome.request.dialect
             and answer.status >= 400
             and answer.status not in CREDENTIAL_REFUSED
             and body[:1] == b"{"
-            and not _mentions(body, destination.secret)
         )
         if relayable:
             outcome.error = error.kind
@@ -290,24 +290,16 @@ async def _relay(
         await reply.piece(data)
 
 
-def _headers(destination: Destination, request: Request) -> Sequence[tuple[str, str]]:
-    """What is sent to the provider: its own headers, and the few of the caller's that concern it."""
-    forwarded = destination.provider.forwarded_headers
-    if not forwarded:
-        return destination.headers
-    own = [
-        (name, value.decode("latin-1"))
-        for name in forwarded
-        if (value := request.headers.get(name.encode())) is not None
+def _forwarded(destination: Destination, request: Request) -> list[tuple[bytes, bytes]]:
+    return [
+        (name, value)
+        for name, default in destination.forwarded
+        if (value := request.headers.get(name, default)) is not None
     ]
-    if not own:
-        return destination.headers
-    replaced = {name for name, _ in own}
-    return [(n, v) for n, v in destination.headers if n not in replaced] + own
 
 
 def _request_id(answer: UpstreamAnswer | UpstreamStream) -> str | None:
-    value = answer.header("x-request-id") or answer.header("request-id")
+    value = answer.header(b"x-request-id") or answer.header(b"request-id")
     return value[:128] if value else None
 
 
@@ -316,9 +308,9 @@ def _price(outcome: Outcome, destination: Destination) -> None:
         outcome.cost = cost_of(outcome.usage, destination.facts.prices)
 
 
-def _mentions(body: bytes, secret: str | None) -> bool:
-    """Whether a provider echoes the credential it was shown; such a text goes no further."""
-    return secret is not None and secret.encode() in body
+def _without(body: bytes, secret: str | None) -> bytes:
+    """A provider's words without the credential it was shown, should it echo it."""
+    return body if secret is None else body.replace(secret.encode(), b"***")
 
 
 def _from_fault(fault: UpstreamFault, destination: Destination) -> GatewayError:

@@ -14,6 +14,7 @@ from ai_gateway.catalogue.provider import Provider
 from ai_gateway.dialects.dialect import RenderTarget
 from ai_gateway.model.call import Operation, Target
 from ai_gateway.model.errors import GatewayError
+from ai_gateway.upstream.client import Address, address
 
 _MOST_KEPT = 4096
 """Callers choose model names, so what is kept per name is bounded."""
@@ -30,19 +31,23 @@ class Destination(Struct, frozen=True, kw_only=True):
     """One provider's endpoint, for one model, with one credential."""
 
     target: Target
-    url: str
-    headers: tuple[tuple[str, str], ...]
+    address: Address
+    """Holds the credential."""
     dialect: str
     render: RenderTarget
     facts: ModelFacts
     secret: str | None
-    provider: Provider
+    forwarded: tuple[tuple[bytes, bytes | None], ...]
+    """Headers of the caller's that concern the provider, and what is sent where it gives none."""
 
 
 class Directory:
     """Resolves model names among the configured providers."""
 
-    def __init__(self, catalogue: Catalogue, credentials: Mapping[str, Credential]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, credentials: Mapping[str, Credential], *, user_agent: str
+    ) -> None:
+        self._user_agent = user_agent
         self._catalogue = catalogue
         self._credentials = credentials
         self._configured = frozenset(credentials)
@@ -90,18 +95,29 @@ class Directory:
         facts = self._catalogue.facts(provider_name, upstream_model)
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
-            url=credential.base_url + endpoint.path,
-            headers=_headers(provider, credential.secret),
+            address=address(
+                credential.base_url + endpoint.path,
+                _headers(provider, credential.secret, self._user_agent),
+            ),
             dialect=endpoint.dialect,
             render=_render_target(provider, upstream_model, facts),
             facts=facts,
             secret=credential.secret,
-            provider=provider,
+            forwarded=tuple(
+                (name.encode(), default.encode() if default is not None else None)
+                for name in provider.forwarded_headers
+                for default in (provider.headers.get(name),)
+            ),
         )
 
 
-def _headers(provider: Provider, secret: str | None) -> tuple[tuple[str, str], ...]:
-    headers = [("content-type", "application/json"), *provider.headers.items()]
+def _headers(provider: Provider, secret: str | None, user_agent: str) -> list[tuple[str, str]]:
+    headers = [
+        ("content-type", "application/json"),
+        ("accept", "*/*"),
+        ("user-agent", user_agent),
+        *(h for h in provider.headers.items() if h[0] not in provider.forwarded_headers),
+    ]
     if secret is not None:
         match provider.auth:
             case "bearer":
@@ -110,7 +126,7 @@ def _headers(provider: Provider, secret: str | None) -> tuple[tuple[str, str], .
                 headers.append((provider.auth, secret))
             case "none":
                 pass
-    return tuple(headers)
+    return headers
 
 
 def _render_target(provider: Provider, model: str, facts: ModelFacts) -> RenderTarget:

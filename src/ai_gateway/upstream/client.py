@@ -1,30 +1,22 @@
-"""Asking providers over HTTP, with pyreqwest (Rust's reqwest: pooling, HTTP/1.1 and HTTP/2, rustls).
+"""Asking providers. Redirects are never followed: one must not carry a credential to another host.
 
-Everything that knows the HTTP client is in this file, so that it can be replaced in one place.
-Redirects are never followed (a redirect must not carry credentials to another host), nothing is
-decompressed (no `accept-encoding` is sent, so answers come as they are), and cookies are not kept.
+Nothing is decompressed (no `accept-encoding` is sent, so answers come as they are), and no proxy
+variables are read: a provider's base URL is where its calls go.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
-from time import monotonic
+import asyncio
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from msgspec import Struct
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    ConnectError,
-    ConnectTimeoutError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
 
+from .connection import Connection
 from .faults import UpstreamFault
+from .pool import Origin, Pool
 
-_CLOCK_SLACK = 0.05
+_NOT_IN_TIME = "the provider did not answer in time"
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -32,45 +24,98 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
     connect: float = 5.0
     first_byte: float = 60.0
-    """Until a stream's head, and between any two pieces of it (`idle`) unless that is set apart."""
+    """Until a stream's head."""
     idle: float = 60.0
+    """Between two pieces of a stream."""
     total: float = 600.0
 
 
+class Address(Struct, frozen=True):
+    """Where requests of one kind go, and all of their head that stays the same."""
+
+    origin: Origin
+    head: bytes
+
+
+def address(url: str, headers: Iterable[tuple[str, str]]) -> Address:
+    """For POST requests to an http or https URL. Raises ValueError for what could split a head."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    port = parts.port or (443 if secure else 80)
+    lines = [f"POST {parts.path or '/'} HTTP/1.1", f"host: {parts.netloc}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        raise ValueError("a header or address holds a line break")
+    head = "\r\n".join(lines).encode("latin-1") + b"\r\n"
+    return Address(Origin(host, port, secure), head)
+
+
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
-    url: str
-    headers: Sequence[tuple[str, str]]
+    address: Address
     body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    """Of this request alone; values as they came through an HTTP parser."""
     timeout: float | None = None
     """A shorter total time for this one, in seconds."""
 
+    def head(self) -> bytes:
+        own = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+        return b"%b%bcontent-length: %d\r\n\r\n" % (self.address.head, own, len(self.body))
+
 
 class UpstreamAnswer(Struct, frozen=True, kw_only=True):
-    """A whole answer. `header(name)` looks up a header, in any case; None where absent."""
+    """A whole answer."""
 
     status: int
     body: bytes
-    response: Response
+    headers: dict[bytes, bytes]
 
-    def header(self, name: str) -> str | None:
-        return self.response.get_header(name)
+    def header(self, name: bytes) -> str | None:
+        """By its name in lower case; None where absent."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 class UpstreamStream:
-    """An answer under way. Leaving it closes the connection, and with it the provider's work."""
+    """An answer under way: entered by its client, read in pieces. Leaving before the end closes the
+    connection, and with it the provider's work."""
 
-    __slots__ = ("_context", "_deadline", "_reader", "_response")
-
-    def __init__(self, request: RequestBuilder, timeout: float) -> None:
-        self._context = request.build_streamed()
-        self._deadline = monotonic() + timeout
+    def __init__(
+        self, pool: Pool, timeouts: Timeouts, request: UpstreamRequest, total: float
+    ) -> None:
+        self._pool = pool
+        self._timeouts = timeouts
+        self._request = request
+        self._total = total
+        self._connection: Connection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.status = 0
 
     async def __aenter__(self) -> Self:
-        try:
-            self._response = await self._context.__aenter__()
-        except PyreqwestError as error:
-            raise self._fault(error) from None
-        self._reader = self._response.body_reader
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + self._total
+        request = self._request
+        fresh = False
+        while True:
+            connection = await _connection(self._pool, request.address.origin, fresh=fresh)
+            self._connection = connection
+            connection.begin(request.head(), request.body, streaming=True, limit=0)
+            self._patience = self._timeouts.first_byte
+            self._watch()
+            try:
+                await connection.head()
+                break
+            except UpstreamFault as fault:
+                self._let_go()
+                if not _was_stale(connection, fault):
+                    raise
+                fresh = True
+            except BaseException:
+                self._let_go()
+                raise
+        self.status = connection.status
+        self._patience = self._timeouts.idle
         return self
 
     async def __aexit__(
@@ -79,108 +124,110 @@ class UpstreamStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._context.__aexit__(kind, error, trace)
+        self._let_go()
 
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    def header(self, name: str) -> str | None:
-        return self._response.get_header(name)
+    def header(self, name: bytes) -> str | None:
+        """By its name in lower case; None where absent."""
+        assert self._connection is not None
+        value = self._connection.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     async def read(self) -> bytes:
-        """The next piece, of whatever size came; `b""` at the end."""
-        try:
-            chunk = await self._reader.read_chunk()
-        except PyreqwestError as error:
-            raise self._fault(error) from None
-        return b"" if chunk is None else chunk.to_bytes()
-
-    def _fault(self, error: PyreqwestError) -> UpstreamFault:
-        """The library's own text is left out: it holds the URL.
-
-        It also calls a total time-out a connect time-out while no answer has begun, so the clock
-        decides between the two.
-        """
-        match error:
-            case RequestTimeoutError() if monotonic() >= self._deadline - _CLOCK_SLACK:
-                return UpstreamFault("timeout", "the provider did not answer in time")
-            case ConnectTimeoutError():
-                return UpstreamFault("connect", "the provider could not be reached in time")
-            case RequestTimeoutError():
-                return UpstreamFault("timeout", "the provider did not answer in time")
-            case ConnectError():
-                return UpstreamFault("connect", "the provider could not be reached")
-            case _:
-                return UpstreamFault("reset", "the connection to the provider broke")
-
-    async def whole(self, limit: int) -> UpstreamAnswer:
-        body = await self.read_all(limit)
-        return UpstreamAnswer(status=self.status, body=body, response=self._response)
+        """The next piece, of whatever size came; `b""` at the end. Raises UpstreamFault."""
+        assert self._connection is not None
+        return await self._connection.read()
 
     async def read_all(self, limit: int) -> bytes:
-        """The rest as one, at most `limit` bytes."""
+        """The rest as one, at most `limit` bytes. Raises UpstreamFault."""
         pieces: list[bytes] = []
         size = 0
         while piece := await self.read():
             size += len(piece)
             if size > limit:
-                raise _too_large(limit)
+                raise UpstreamFault("too_large", "the provider's answer is too large")
             pieces.append(piece)
         return b"".join(pieces)
 
+    def _let_go(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection, self._request.address.origin)
+
+    def _watch(self) -> None:
+        """One timer for a stream's life: where it finds the provider was heard of since, it sets
+        itself anew, so that a piece of a stream costs no timer."""
+        connection = self._connection
+        if connection is None:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        due = min(connection.seen + self._patience, self._deadline)
+        if now >= due and not connection.held_back:
+            connection.fail(UpstreamFault("timeout", _NOT_IN_TIME))
+            return
+        if now >= self._deadline:
+            connection.fail(UpstreamFault("timeout", _NOT_IN_TIME))
+            return
+        self._timer = loop.call_at(max(due, now + 0.05), self._watch)
+
 
 class UpstreamClient:
-    """Holds the connection pools. One per process."""
+    """Asks, with the connections of one pool. One per process."""
 
-    def __init__(self, timeouts: Timeouts, *, max_answer_bytes: int, user_agent: str) -> None:
+    def __init__(self, timeouts: Timeouts, *, max_answer_bytes: int) -> None:
+        self._timeouts = timeouts
         self._max_answer_bytes = max_answer_bytes
-        self._total = timeouts.total
-        # Whole answers may think long before the first byte: only the total bounds them. Streams
-        # must keep moving: their client bounds every read, the wait for the head included.
-        self._whole = _client(timeouts, user_agent).build()
-        idle = timedelta(seconds=max(timeouts.first_byte, timeouts.idle))
-        self._streaming = _client(timeouts, user_agent).read_timeout(idle).build()
+        self._pool = Pool(timeouts.connect)
 
     async def fetch(self, request: UpstreamRequest) -> UpstreamAnswer:
-        """Raises UpstreamFault."""
-        async with self._open(self._whole, request) as stream:
-            return await stream.whole(self._max_answer_bytes)
+        """A whole answer, however long the provider thinks, up to the total time.
+
+        Raises UpstreamFault.
+        """
+        loop = asyncio.get_running_loop()
+        origin = request.address.origin
+        deadline = loop.time() + self._total(request)
+        fresh = False
+        while True:
+            connection = await _connection(self._pool, origin, fresh=fresh)
+            timer = loop.call_at(deadline, connection.fail, UpstreamFault("timeout", _NOT_IN_TIME))
+            try:
+                connection.begin(
+                    request.head(), request.body, streaming=False, limit=self._max_answer_bytes
+                )
+                body = await connection.whole()
+                return UpstreamAnswer(
+                    status=connection.status, body=body, headers=connection.headers
+                )
+            except UpstreamFault as fault:
+                if not _was_stale(connection, fault):
+                    raise
+                fresh = True
+            finally:
+                timer.cancel()
+                self._pool.release(connection, origin)
 
     def stream(self, request: UpstreamRequest) -> UpstreamStream:
         """To be entered with `async with`; raises UpstreamFault then and on reading."""
-        return self._open(self._streaming, request)
+        return UpstreamStream(self._pool, self._timeouts, request, self._total(request))
 
-    def _open(self, client: Client, request: UpstreamRequest) -> UpstreamStream:
-        builder = client.post(request.url).headers(request.headers).body_bytes(request.body)
-        timeout = self._total
-        if request.timeout is not None and request.timeout < timeout:
-            timeout = request.timeout
-            builder = builder.timeout(timedelta(seconds=timeout))
-        return UpstreamStream(builder, timeout)
+    def close(self) -> None:
+        self._pool.close()
 
-    async def close(self) -> None:
-        await self._whole.close()
-        await self._streaming.close()
+    def _total(self, request: UpstreamRequest) -> float:
+        total = self._timeouts.total
+        return total if request.timeout is None else min(total, request.timeout)
 
 
-def _client(timeouts: Timeouts, user_agent: str) -> ClientBuilder:
-    return (
-        ClientBuilder()
-        .connect_timeout(timedelta(seconds=timeouts.connect))
-        .timeout(timedelta(seconds=timeouts.total))
-        .follow_redirects(False)
-        .referer(False)
-        .gzip(False)
-        .brotli(False)
-        .zstd(False)
-        .deflate(False)
-        .user_agent(user_agent)
-        .error_for_status(False)
-    )
+async def _connection(pool: Pool, origin: Origin, *, fresh: bool) -> Connection:
+    connection = None if fresh else pool.idle(origin)
+    return connection if connection is not None else await pool.connect(origin)
 
 
-def _too_large(limit: int) -> UpstreamFault:
-    return UpstreamFault(
-        "too_large", f"the provider's answer is larger than the gateway takes ({limit} bytes)"
-    )
+def _was_stale(connection: Connection, fault: UpstreamFault) -> bool:
+    """A kept connection that the provider closed just then: it never saw the request, so a new one
+    may carry it (RFC 9112, section 9.3.1)."""
+    return connection.reused and not connection.answered and fault.cause == "reset"

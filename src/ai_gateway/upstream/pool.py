@@ -1,0 +1,107 @@
+"""Connections to providers, kept for the next call."""
+
+import asyncio
+import ssl
+
+from msgspec import Struct
+
+from .connection import Connection
+from .faults import UpstreamFault
+
+_IDLE_SECONDS = 60.0
+_SWEEP_SECONDS = 15.0
+_MOST_IDLE = 1024
+
+
+class Origin(Struct, frozen=True):
+    """Where a provider listens."""
+
+    host: str
+    port: int
+    secure: bool
+
+
+class Pool:
+    """Takes the connection used last first, so that those no longer needed grow old and are closed."""
+
+    def __init__(self, connect_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def idle(self, origin: Origin) -> Connection | None:
+        """An open connection that nobody uses, if there is one."""
+        kept = self._idle.get(origin)
+        while kept:
+            connection = kept.pop()
+            if not connection.closed:
+                connection.idle_since = 0.0
+                connection.reused = True
+                return connection
+        return None
+
+    async def connect(self, origin: Origin) -> Connection:
+        """A new connection. Raises UpstreamFault(connect)."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    origin.host,
+                    origin.port,
+                    ssl=self._context() if origin.secure else None,
+                )
+        except TimeoutError:
+            raise UpstreamFault("connect", "the provider could not be reached in time") from None
+        except ssl.SSLError:
+            raise UpstreamFault(
+                "connect", "the provider's TLS certificate or handshake was not acceptable"
+            ) from None
+        except OSError:
+            raise UpstreamFault("connect", "the provider could not be reached") from None
+        return connection
+
+    def release(self, connection: Connection, origin: Origin) -> None:
+        """Gives a connection back: kept if its call ended well, else closed."""
+        if not (connection.complete and connection.reusable) or connection.closed:
+            connection.close()
+            return
+        kept = self._idle.setdefault(origin, [])
+        if len(kept) >= _MOST_IDLE:
+            connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        kept.append(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for kept in self._idle.values():
+            for connection in kept:
+                connection.close()
+        self._idle.clear()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - _IDLE_SECONDS
+        for origin, kept in list(self._idle.items()):
+            young = [c for c in kept if not c.closed and c.idle_since > oldest]
+            for connection in kept:
+                if not connection.closed and connection.idle_since <= oldest:
+                    connection.close()
+            if young:
+                self._idle[origin] = young
+            else:
+                del self._idle[origin]
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep) if self._idle else None
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
