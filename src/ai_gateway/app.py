@@ -1,6 +1,5 @@
 """Builds the parts and hands them to each other. Nothing here knows what they do."""
 
-import gc
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -71,10 +70,6 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         )
     )
     log.start()
-    # What lives from the start on never becomes garbage: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
     try:
         yield Gateway(
             app=app,

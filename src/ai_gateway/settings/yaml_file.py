@@ -60,7 +60,7 @@ def _entry(node: yaml.Node, path: Path) -> Entry:
                     raise _error(
                         path, key.start_mark.line + 1, f"{name} is given twice", "Keep one."
                     )
-                out[name] = _entry(value, path)
+                out[name] = Entry(key.start_mark.line + 1, _entry(value, path).value)
             return Entry(line, out)
         case yaml.SequenceNode():
             return Entry(line, [_entry(item, path) for item in node.value])

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from time import time
 from typing import Literal
 
 import msgspec
@@ -61,6 +62,7 @@ class Log:
         self._rank = _RANK[level]
         self._dropped = dropped
         self._descriptor = descriptor
+        self._clock = _Clock()
         self._lines: list[bytes] = []
         self._encode = msgspec.json.Encoder().encode
         self._task: asyncio.Task[None] | None = None
@@ -76,7 +78,7 @@ class Log:
         first_token = outcome.first_token_seconds
         self._add(
             CallLine(
-                time=_now(),
+                time=self._clock.now(),
                 level=level,
                 event="call",
                 request_id=outcome.request.id,
@@ -111,7 +113,7 @@ class Log:
     def event(self, level: Level, event: str, **fields: str | int | float | bool | None) -> None:
         """Anything else worth a line: starting, draining, degrading, a fault of the gateway's own."""
         if _RANK[level] >= self._rank:
-            self._add({"time": _now(), "level": level, "event": event, **fields})
+            self._add({"time": self._clock.now(), "level": level, "event": event, **fields})
 
     def start(self) -> None:
         """Begins writing every `_FLUSH_SECONDS`; needs a running loop."""
@@ -154,5 +156,17 @@ class Log:
                 self._dropped()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+class _Clock:
+    """The time as RFC 3339 text; the part down to the second is made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def now(self) -> str:
+        at = time()
+        second = int(at)
+        if second != self._second:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._text}.{int((at - second) * 1000):03d}Z"

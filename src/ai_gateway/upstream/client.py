@@ -16,8 +16,6 @@ from .connection import Connection
 from .faults import UpstreamFault
 from .pool import Origin, Pool
 
-_NOT_IN_TIME = "the provider did not answer in time"
-
 
 class Timeouts(Struct, frozen=True, kw_only=True):
     """In seconds."""
@@ -89,20 +87,22 @@ class UpstreamStream:
         self._request = request
         self._total = total
         self._connection: Connection | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self.status = 0
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.time() + self._total
+        deadline = asyncio.get_running_loop().time() + self._total
         request = self._request
         fresh = False
         while True:
-            connection = await _connection(self._pool, request.address.origin, fresh=fresh)
+            connection = await self._pool.acquire(request.address.origin, fresh=fresh)
             self._connection = connection
-            connection.begin(request.head(), request.body, streaming=True, limit=0)
-            self._patience = self._timeouts.first_byte
-            self._watch()
+            connection.begin(
+                request.head(),
+                request.body,
+                deadline=deadline,
+                streaming=True,
+                patience=self._timeouts.first_byte,
+            )
             try:
                 await connection.head()
                 break
@@ -115,7 +115,7 @@ class UpstreamStream:
                 self._let_go()
                 raise
         self.status = connection.status
-        self._patience = self._timeouts.idle
+        connection.patience = self._timeouts.idle
         return self
 
     async def __aexit__(
@@ -149,29 +149,9 @@ class UpstreamStream:
         return b"".join(pieces)
 
     def _let_go(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection, self._request.address.origin)
-
-    def _watch(self) -> None:
-        """One timer for a stream's life: where it finds the provider was heard of since, it sets
-        itself anew, so that a piece of a stream costs no timer."""
-        connection = self._connection
-        if connection is None:
-            return
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        due = min(connection.seen + self._patience, self._deadline)
-        if now >= due and not connection.held_back:
-            connection.fail(UpstreamFault("timeout", _NOT_IN_TIME))
-            return
-        if now >= self._deadline:
-            connection.fail(UpstreamFault("timeout", _NOT_IN_TIME))
-            return
-        self._timer = loop.call_at(max(due, now + 0.05), self._watch)
 
 
 class UpstreamClient:
@@ -187,16 +167,14 @@ class UpstreamClient:
 
         Raises UpstreamFault.
         """
-        loop = asyncio.get_running_loop()
         origin = request.address.origin
-        deadline = loop.time() + self._total(request)
+        deadline = asyncio.get_running_loop().time() + self._total(request)
         fresh = False
         while True:
-            connection = await _connection(self._pool, origin, fresh=fresh)
-            timer = loop.call_at(deadline, connection.fail, UpstreamFault("timeout", _NOT_IN_TIME))
+            connection = await self._pool.acquire(origin, fresh=fresh)
             try:
                 connection.begin(
-                    request.head(), request.body, streaming=False, limit=self._max_answer_bytes
+                    request.head(), request.body, deadline=deadline, limit=self._max_answer_bytes
                 )
                 body = await connection.whole()
                 return UpstreamAnswer(
@@ -207,7 +185,6 @@ class UpstreamClient:
                     raise
                 fresh = True
             finally:
-                timer.cancel()
                 self._pool.release(connection, origin)
 
     def stream(self, request: UpstreamRequest) -> UpstreamStream:
@@ -220,11 +197,6 @@ class UpstreamClient:
     def _total(self, request: UpstreamRequest) -> float:
         total = self._timeouts.total
         return total if request.timeout is None else min(total, request.timeout)
-
-
-async def _connection(pool: Pool, origin: Origin, *, fresh: bool) -> Connection:
-    connection = None if fresh else pool.idle(origin)
-    return connection if connection is not None else await pool.connect(origin)
 
 
 def _was_stale(connection: Connection, fault: UpstreamFault) -> bool:

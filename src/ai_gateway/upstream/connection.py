@@ -5,6 +5,7 @@ connection closed: nothing else makes a provider stop working (RFC 9112, section
 """
 
 import asyncio
+from math import inf
 from typing import Any, cast
 
 import httptools
@@ -38,8 +39,10 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "answered",
         "complete",
+        "deadline",
         "headers",
         "idle_since",
+        "patience",
         "reusable",
         "reused",
         "seen",
@@ -53,6 +56,10 @@ class Connection(asyncio.Protocol):
         self._closed = False
         self.idle_since = 0.0
         self.reused = False
+        self.deadline = inf
+        """When the call in hand must be over, by the loop's clock."""
+        self.patience = inf
+        """Seconds of the provider's silence after which the call is given up."""
         self._reset()
 
     def _reset(self) -> None:
@@ -79,14 +86,25 @@ class Connection(asyncio.Protocol):
     def closed(self) -> bool:
         return self._closed
 
-    @property
-    def held_back(self) -> bool:
-        """The provider waits for a slow caller: its silence is not its own."""
-        return self._paused
+    def overdue(self, now: float) -> bool:
+        """The call in hand has taken too long. While the provider waits for a slow caller, its
+        silence is not its own."""
+        return now >= self.deadline or (not self._paused and now >= self.seen + self.patience)
 
-    def begin(self, head: bytes, body: bytes, *, streaming: bool, limit: int) -> None:
+    def begin(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        deadline: float,
+        streaming: bool = False,
+        patience: float = inf,
+        limit: int = 0,
+    ) -> None:
         """Sends a request. `limit` bounds the answer's body where it is taken whole."""
         self._reset()
+        self.deadline = deadline
+        self.patience = patience
         self._streaming = streaming
         self._limit = limit
         assert self._transport is not None

@@ -11,6 +11,7 @@ from .faults import UpstreamFault
 _IDLE_SECONDS = 60.0
 _SWEEP_SECONDS = 15.0
 _MOST_IDLE = 1024
+_WATCH_SECONDS = 0.05
 
 
 class Origin(Struct, frozen=True):
@@ -29,8 +30,29 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._busy: set[Connection] = set()
+        self._watchman: asyncio.TimerHandle | None = None
 
-    def idle(self, origin: Origin) -> Connection | None:
+    async def acquire(self, origin: Origin, *, fresh: bool) -> Connection:
+        """A connection for one call, to be released. Raises UpstreamFault(connect)."""
+        connection = None if fresh else self._take_idle(origin)
+        if connection is None:
+            connection = await self._connect(origin)
+        self._busy.add(connection)
+        if self._watchman is None:
+            loop = asyncio.get_running_loop()
+            self._watchman = loop.call_later(_WATCH_SECONDS, self._watch)
+        return connection
+
+    def _watch(self) -> None:
+        """Ends what is overdue. One look around for all calls costs less than a timer for each."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in [c for c in self._busy if c.overdue(now)]:
+            connection.fail(UpstreamFault("timeout", "the provider did not answer in time"))
+        self._watchman = loop.call_later(_WATCH_SECONDS, self._watch) if self._busy else None
+
+    def _take_idle(self, origin: Origin) -> Connection | None:
         """An open connection that nobody uses, if there is one."""
         kept = self._idle.get(origin)
         while kept:
@@ -41,7 +63,7 @@ class Pool:
                 return connection
         return None
 
-    async def connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin) -> Connection:
         """A new connection. Raises UpstreamFault(connect)."""
         loop = asyncio.get_running_loop()
         try:
@@ -64,6 +86,7 @@ class Pool:
 
     def release(self, connection: Connection, origin: Origin) -> None:
         """Gives a connection back: kept if its call ended well, else closed."""
+        self._busy.discard(connection)
         if not (connection.complete and connection.reusable) or connection.closed:
             connection.close()
             return
@@ -81,6 +104,9 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        if self._watchman is not None:
+            self._watchman.cancel()
+            self._watchman = None
         for kept in self._idle.values():
             for connection in kept:
                 connection.close()

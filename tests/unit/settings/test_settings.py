@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import pytest
+
+from ai_gateway.access.identify import listening_is_safe
+from ai_gateway.settings.check import check
+from ai_gateway.settings.load import load_settings
+from ai_gateway.settings.tree import SettingsError
+
+
+def problems(text: str, tmp_path: Path, **environ: str) -> list[str]:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, path)
+    return [str(p) for p in caught.value.problems]
+
+
+def test_nothing_set_is_a_good_setting() -> None:
+    settings = load_settings({})
+    assert (settings.host, settings.port, settings.providers) == ("127.0.0.1", 8080, {})
+
+
+def test_variables_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("port: 1\nlog_level: error\n")
+    settings = load_settings({"PORT": "2"}, path)
+    assert (settings.port, settings.log_level) == (2, "error")
+
+
+def test_gin_mode_is_an_alias_and_debug_logs_more() -> None:
+    settings = load_settings({"GIN_MODE": "debug"})
+    assert (settings.mode, settings.log_level) == ("debug", "debug")
+
+
+BAD = [
+    ("prot: 1", "gateway.yaml:1: prot: there is no such setting. Did you mean port?"),
+    ("\n\nport: x", "gateway.yaml:3: port: must be a whole number from 0 to 65535"),
+    ("port: 70000", "gateway.yaml:1: port: must be a whole number"),
+    ("mode: fast", "one of release, debug"),
+    ("port: 1\nport: 2", "gateway.yaml:2: gateway.yaml: port is given twice"),
+    ("a: &x 1\nb: *x", "gateway.yaml:2: gateway.yaml: holds an alias"),
+    ("[1, 2]", "is not a mapping"),
+    ("a: [", "is not YAML"),
+    ("port: [1]", "must be a single value"),
+    ("providers:\n  opanai:\n    key: env:X", "gateway.yaml:2: providers.opanai: is not a known provider. Did you mean openai?"),
+    ("providers:\n  openai:\n    kee: env:X", "gateway.yaml:3: kee: there is no such setting. Did you mean key?"),
+    ("providers:\n  openai:\n    key: sk-secret", "a secret is given by reference"),
+    ("providers:\n  openai:\n    key: env:NOT_SET", "the environment variable NOT_SET is not set"),
+    ("providers:\n  openai:\n    key: file:/no/such", "the file such cannot be read"),
+    ("providers:\n  acme:\n    base_url: ftp://x", "must be an http or https address"),
+    ("providers:\n  acme:\n    base_url: http://u:p@x/", "must be an http or https address"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD)
+def test_each_problem_names_file_line_and_remedy(text: str, expected: str, tmp_path: Path) -> None:
+    found = problems(text, tmp_path)
+    assert any(expected in problem for problem in found), found
+    assert not any("secret" in problem and "sk-" in problem for problem in found)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    assert len(problems("prot: 1\nhots: 2\nport: x", tmp_path)) == 3
+
+
+ADDRESSES = [
+    ("OPENAI", "https://host", "https://host/v1"),
+    ("OPENAI", "https://host/", "https://host/v1"),
+    ("OPENAI", "https://host/v1/", "https://host/v1"),
+    ("ANTHROPIC", "https://host", "https://host/v1"),
+    ("ANTHROPIC", "https://host/v1", "https://host/v1"),
+    ("GROQ", "http://localhost:9", "http://localhost:9/openai/v1"),
+    ("OLLAMA", "http://localhost:11434", "http://localhost:11434/v1"),
+    ("OPENAI", "https://host/custom/path", "https://host/custom/path"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "expected"), ADDRESSES)
+def test_base_urls_work_with_and_without_their_path(name: str, given: str, expected: str) -> None:
+    settings = load_settings({f"{name}_API_KEY": "k", f"{name}_BASE_URL": given})
+    assert settings.providers[name.lower()].base_url == expected
+
+
+def test_an_own_server_needs_no_key_and_a_made_up_one_only_its_address(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("providers:\n  acme:\n    base_url: http://localhost:1/v1\n    key: env:ACME\n")
+    settings = load_settings({"OLLAMA_BASE_URL": "http://localhost:2", "ACME": "s"}, path)
+    assert set(settings.providers) == {"ollama", "acme"}
+    assert settings.providers["ollama"].key is None
+
+
+def test_near_misses_and_settings_without_effect_are_warned_of() -> None:
+    settings = load_settings({"RATE_LIMIT_CAPCITY": "5", "REDIS_ADDR": "x:1", "OPENAI_APIKEY": "k"})
+    text = " ".join(settings.warnings)
+    assert "RATE_LIMIT_CAPACITY" in text
+    assert "REDIS_ADDR is set, but" in text
+    assert "OPENAI_API_KEY" in text
+
+
+def test_secrets_are_never_shown(tmp_path: Path) -> None:
+    environ = {
+        "OPENAI_API_KEY": "canary-1",
+        "ADMIN_KEY": "canary-2",
+        "REDIS_PASSWORD": "canary-3",
+        "DATABASE_URL": "postgres://u:canary-4@h/d",
+    }
+    settings = load_settings(environ)
+    status, lines = check(environ, None)
+    assert status == 0
+    assert "canary" not in repr(settings)
+    assert "canary" not in str(settings)
+    assert "canary" not in " ".join(lines)
+    assert "OPENAI_API_KEY" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("host", "safe"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True),
+     ("0.0.0.0", False), ("::", False), ("192.168.1.4", False), ("example.org", False), ("", False)],
+)  # fmt: skip
+def test_only_loopback_is_safe_without_keys(host: str, safe: bool) -> None:
+    assert listening_is_safe(host) is safe
