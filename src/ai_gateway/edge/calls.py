@@ -82,11 +82,12 @@ class CallEndpoint:
         received = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = _request_id(headers)
-        reply = AsgiReply(send)
+        reply = AsgiReply(scope, send)
         connection: Any = scope.get("gateway.connection")
         if connection is not None:
             connection.carrier = asyncio.current_task()
         status = 499
+        self._metrics.in_flight += 1
         try:
             request = await self._read(scope, receive, headers, request_id, received)
             status = (await self._pipeline.run(request, reply)).status
@@ -117,6 +118,7 @@ class CallEndpoint:
         finally:
             if connection is not None:
                 connection.carrier = None
+            self._metrics.in_flight -= 1
             self._metrics.observe_http("POST", self.route.path, status, perf_counter() - received)
 
     async def _read(

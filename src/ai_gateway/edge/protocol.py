@@ -11,7 +11,11 @@ Conflicting or repeated `Content-Length` and `Transfer-Encoding` are refused by 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
@@ -65,6 +69,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._refuse_head()
             return
         super().on_headers_complete()
+        self.scope["gateway.cycle"] = self.cycle  # type: ignore[typeddict-unknown-key]
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
@@ -79,6 +84,31 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.carrier is not None:
             self.carrier.cancel()
             self.carrier = None
+
+    @staticmethod
+    def answer(
+        cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """A whole answer in one write, where ASGI's two messages would make two.
+
+        Names and values must be fit for a head; ours are made by `reply.py`.
+        """
+        if cycle.disconnected or cycle.response_started:
+            return
+        lines = [STATUS_LINE[status]]
+        for name, value in cycle.default_headers:
+            lines += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", body)
+        cycle.transport.write(b"".join(lines))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
     def _refuse_head(self) -> None:
         self._refused = True

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from time import perf_counter
 
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 from ai_gateway.model.call import Outcome
 
-from .asgi import Send
+from .asgi import Scope, Send
+from .protocol import GatewayProtocol
 
 _JSON = (b"content-type", b"application/json")
 _EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -19,9 +22,11 @@ _STREAM_HEADERS = (
 class AsgiReply:
     """The `Reply` of one HTTP request."""
 
-    __slots__ = ("_send", "begun", "streaming")
+    __slots__ = ("_cycle", "_send", "begun", "streaming")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._cycle: RequestResponseCycle | None = scope.get("gateway.cycle")
+        """Uvicorn's own, where our protocol serves; any other server gets ASGI messages."""
         self._send = send
         self.begun = False
         self.streaming = False
@@ -30,14 +35,21 @@ class AsgiReply:
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
     ) -> None:
-        await self._head(outcome, body, headers)
+        head = _whole_head(outcome, body, headers)
+        self.begun = True
+        if self._cycle is not None:
+            GatewayProtocol.answer(self._cycle, outcome.status, head, body)
+            return
+        await self._send({"type": "http.response.start", "status": outcome.status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
     async def all_but_the_end(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]]
     ) -> None:
         """Like `whole`, but the exchange stays open until `end`."""
-        await self._head(outcome, body, headers)
+        head = _whole_head(outcome, body, headers)
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": outcome.status, "headers": head})
         await self.piece(body)
 
     async def begin(self, outcome: Outcome) -> None:
@@ -50,20 +62,20 @@ class AsgiReply:
     async def piece(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _head(
-        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]]
-    ) -> None:
-        head = _account(outcome)
-        head.append(_JSON)
-        head.append((b"content-length", b"%d" % len(body)))
-        for name, value in headers:
-            head.append((name.encode("ascii"), _header_value(value)))
-        self.begun = True
-        await self._send({"type": "http.response.start", "status": outcome.status, "headers": head})
-
     async def end(self) -> None:
         self.streaming = False
         await self._send({"type": "http.response.body", "body": b""})
+
+
+def _whole_head(
+    outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]]
+) -> list[tuple[bytes, bytes]]:
+    head = _account(outcome)
+    head.append(_JSON)
+    head.append((b"content-length", b"%d" % len(body)))
+    for name, value in headers:
+        head.append((name.encode("ascii"), _header_value(value)))
+    return head
 
 
 def _account(outcome: Outcome) -> list[tuple[bytes, bytes]]:

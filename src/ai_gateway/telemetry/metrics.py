@@ -1,54 +1,58 @@
-"""The gateway's Prometheus metrics, and the names under which they are documented.
+"""The gateway's Prometheus metrics, under the names by which they are documented.
 
-Children are kept per label set, so that a call costs no label look-up by name. Label values that
-callers could invent are bounded: past `_MOST_MODELS` models a new one counts as `other`.
+Label values that callers could invent are bounded: past `_MOST_MODELS` models a new one counts as
+`other`.
 """
 
-from collections.abc import Callable
-
-from prometheus_client import (
-    GC_COLLECTOR,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-)
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from ai_gateway.model.call import Outcome
 
-_HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # fmt: skip
+from .series import Spread, SpreadFamily, Tally, TallyFamily
+
+_HTTP_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+)
 _LLM_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 _OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
 _MOST_MODELS = 1000
 
 
-class _HttpSeries:
-    __slots__ = ("count", "seconds")
-
-    def __init__(self, count: Callable[[], None], seconds: Callable[[float], None]) -> None:
-        self.count = count
-        self.seconds = seconds
-
-
 class _ModelSeries:
+    """What is kept of one provider's model."""
+
     __slots__ = ("first_token", "input", "labels", "output", "seconds", "statuses")
 
     def __init__(
         self,
         labels: tuple[str, str],
-        seconds: Callable[[float], None],
-        first_token: Callable[[float], None],
-        input_tokens: Callable[[float], None],
-        output_tokens: Callable[[float], None],
+        seconds: Spread,
+        first_token: Spread,
+        input_tokens: Tally,
+        output_tokens: Tally,
     ) -> None:
         self.labels = labels
         self.seconds = seconds
         self.first_token = first_token
         self.input = input_tokens
         self.output = output_tokens
-        self.statuses: dict[str, Callable[[], None]] = {}
+        self.statuses: dict[str, Tally] = {}
 
 
 class Metrics:
@@ -58,74 +62,80 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(GC_COLLECTOR)
-        Gauge(
+        build = Gauge(
             "gateway_build", "The running version; always 1.", ["version"], registry=registry
-        ).labels(version).set(1)
-        self._http_requests = Counter(
-            "http_requests",
-            "HTTP requests answered.",
-            ["method", "endpoint", "status"],
-            registry=registry,
         )
-        self._http_seconds = Histogram(
+        build.labels(version).set(1)
+        self._http_requests = TallyFamily(
+            "http_requests", "HTTP requests answered.", ["method", "endpoint", "status"]
+        )
+        self._http_seconds = SpreadFamily(
             "http_request_duration_seconds",
             "From the head of a request to the end of its answer.",
             ["method", "endpoint"],
-            buckets=_HTTP_BUCKETS,
-            registry=registry,
+            _HTTP_BUCKETS,
         )
-        self._llm_requests = Counter(
+        self._llm_requests = TallyFamily(
             "llm_requests",
             "Calls to a provider; status is `success`, `cancelled`, or the kind of error.",
             ["provider", "model", "status"],
-            registry=registry,
         )
-        self._llm_seconds = Histogram(
+        self._llm_seconds = SpreadFamily(
             "llm_request_duration_seconds",
             "Time a provider took for a whole answer.",
             ["provider", "model"],
-            buckets=_LLM_BUCKETS,
-            registry=registry,
+            _LLM_BUCKETS,
         )
-        self._llm_first_token = Histogram(
+        self._llm_first_token = SpreadFamily(
             "llm_time_to_first_token_seconds",
             "Time until a stream's first piece of answer.",
             ["provider", "model"],
-            buckets=_LLM_BUCKETS,
-            registry=registry,
+            _LLM_BUCKETS,
         )
-        self._llm_tokens = Counter(
+        self._llm_tokens = TallyFamily(
             "llm_tokens_used",
             "Tokens by type: input (cache reads and writes included), output (reasoning included).",
             ["provider", "model", "type"],
-            registry=registry,
         )
-        overhead = Histogram(
+        overhead = SpreadFamily(
             "gateway_overhead_seconds",
             "The gateway's own part of a call: all the time not spent waiting for a provider.",
-            buckets=_OVERHEAD_BUCKETS,
-            registry=registry,
+            [],
+            _OVERHEAD_BUCKETS,
         )
-        self._overhead = overhead.observe
-        self.in_flight = Gauge("gateway_in_flight", "Calls being worked on.", registry=registry)
+        for family in (
+            self._http_requests,
+            self._http_seconds,
+            self._llm_requests,
+            self._llm_seconds,
+            self._llm_first_token,
+            self._llm_tokens,
+            overhead,
+        ):
+            registry.register(family)
+        self._overhead = overhead.of()
+        self.in_flight = 0
+        Gauge("gateway_in_flight", "Calls being worked on.", registry=registry).set_function(
+            lambda: self.in_flight
+        )
         self.log_dropped = Counter(
             "gateway_log_lines_dropped",
             "Log lines given up because standard output did not take them in time.",
             registry=registry,
         )
-        self._http: dict[tuple[str, str, int], _HttpSeries] = {}
+        self._http: dict[tuple[str, str, int], tuple[Tally, Spread]] = {}
         self._models: dict[tuple[str, str], _ModelSeries] = {}
 
     def observe_http(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """`endpoint` is a documented route or `other`; never a path a caller made up."""
         series = self._http.get((method, endpoint, status))
         if series is None:
-            series = self._http[(method, endpoint, status)] = _HttpSeries(
-                self._http_requests.labels(method, endpoint, str(status)).inc,
-                self._http_seconds.labels(method, endpoint).observe,
+            series = self._http[(method, endpoint, status)] = (
+                self._http_requests.of(method, endpoint, str(status)),
+                self._http_seconds.of(method, endpoint),
             )
-        series.count()
-        series.seconds(seconds)
+        series[0].value += 1
+        series[1].observe(seconds)
 
     def observe_call(self, outcome: Outcome) -> None:
         target = outcome.target
@@ -137,18 +147,14 @@ class Metrics:
         status = outcome.error or "success"
         count = series.statuses.get(status)
         if count is None:
-            count = self._llm_requests.labels(*series.labels, status).inc
-            series.statuses[status] = count
-        count()
-        series.seconds(outcome.upstream_seconds)
+            count = series.statuses[status] = self._llm_requests.of(*series.labels, status)
+        count.value += 1
+        series.seconds.observe(outcome.upstream_seconds)
         if outcome.first_token_seconds is not None:
-            series.first_token(outcome.first_token_seconds)
-        usage = outcome.usage
-        if usage.input_tokens:
-            series.input(usage.input_tokens)
-        if usage.output_tokens:
-            series.output(usage.output_tokens)
-        self._overhead(max(0.0, outcome.total_seconds - outcome.upstream_seconds))
+            series.first_token.observe(outcome.first_token_seconds)
+        series.input.value += outcome.usage.input_tokens
+        series.output.value += outcome.usage.output_tokens
+        self._overhead.observe(max(0.0, outcome.total_seconds - outcome.upstream_seconds))
 
     def _model_series(self, provider: str, model: str) -> _ModelSeries:
         labels = (provider, model)
@@ -159,10 +165,10 @@ class Metrics:
                 return kept
         series = self._models[labels] = _ModelSeries(
             labels,
-            self._llm_seconds.labels(*labels).observe,
-            self._llm_first_token.labels(*labels).observe,
-            self._llm_tokens.labels(*labels, "input").inc,
-            self._llm_tokens.labels(*labels, "output").inc,
+            self._llm_seconds.of(*labels),
+            self._llm_first_token.of(*labels),
+            self._llm_tokens.of(*labels, "input"),
+            self._llm_tokens.of(*labels, "output"),
         )
         return series
 

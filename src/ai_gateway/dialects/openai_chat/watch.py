@@ -1,7 +1,5 @@
 """Following a relayed stream: the bytes go through, the account is read off them."""
 
-import re
-
 import msgspec
 
 from ai_gateway.dialects.dialect import ProviderError
@@ -14,11 +12,27 @@ from .stops import stop_from_wire
 from .usage import usage_from_wire
 from .wire import PeekedChunk, WireErrorBody, decode_peeked_chunk
 
-_TELLING = re.compile(
-    rb'"usage":\s*\{|"finish_reason":\s*"|"error":\s*[{"]|^event:\s*error', re.MULTILINE
+_TELLING = (
+    b'"finish_reason":"',
+    b'"finish_reason": "',
+    b'"usage":{',
+    b'"usage": {',
+    b'"error":{',
+    b'"error": {',
+    b'"error":"',
+    b'"error": "',
+    b"[DONE]",
+    b"event: error",
+    b"event:error",
 )
-"""What marks an event worth decoding. In a model's own text these quotes would be escaped."""
-_BORDER = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)")
+"""What marks an event worth reading; in a model's own text its quotes would be escaped, and a look
+too many does no harm. Ten plain searches are several times faster than one regular expression."""
+
+
+def _first_telling(block: bytes, at: int) -> int:
+    """Where the first of them stands, from `at` on; -1 where none does."""
+    found = [place for mark in _TELLING if (place := block.find(mark, at)) >= 0]
+    return min(found) if found else -1
 
 
 class ChatWatcher:
@@ -46,8 +60,8 @@ class ChatWatcher:
 
     def feed(self, chunk: bytes) -> bytes:
         block = self._splitter.feed(chunk)
-        if block and (_TELLING.search(block) or b"[DONE]" in block):
-            return self._read(block)
+        if block and (told := _first_telling(block, 0)) >= 0:
+            return self._read(block, told)
         if not self.first_content and b"data:" in block:
             self.first_content = True
         return block
@@ -57,24 +71,35 @@ class ChatWatcher:
         if not rest.endswith(b"\n"):
             return b""
         # A last event without its blank line: common, and whole as far as it goes.
-        return self._read(rest)
+        return self._read(rest, 0)
 
-    def _read(self, block: bytes) -> bytes:
+    def _read(self, block: bytes, at: int) -> bytes:
+        """Reads the telling events from `at` on, one by one; the others are not looked at."""
         self.first_content = True
+        blank = b"\r\n\r\n" if b"\r\n\r\n" in block else b"\n\n"
         kept: list[bytes] = []
-        for piece in _BORDER.split(block):
+        done = 0
+        while True:
+            start = block.rfind(blank, done, at)
+            start = done if start < 0 else start + len(blank)
+            end = block.find(blank, at)
+            end = len(block) if end < 0 else end + len(blank)
             shown = True
-            for event in parse_events(piece + b"\n\n"):
+            for event in parse_events(block[start:end] + b"\n\n"):
                 if event.data == b"[DONE]":
                     self.complete = True
-                elif _TELLING.search(event.data) or event.event == "error":
+                else:
                     shown = self._note(event.data) and shown
-            if shown:
-                kept.append(piece)
-        return b"".join(kept) if self._hide_usage else block
+            kept.append(block[done:end] if shown else block[done:start])
+            done = end
+            at = _first_telling(block, done)
+            if at < 0:
+                break
+        kept.append(block[done:])
+        return b"".join(kept)
 
     def _note(self, data: bytes) -> bool:
-        """Reads one telling event; False where it holds nothing but usage."""
+        """Reads one telling event; False where it holds nothing but usage nobody asked for."""
         try:
             chunk = decode_peeked_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -88,7 +113,8 @@ class ChatWatcher:
         if reasons:
             self.stop = stop_from_wire(reasons[0])
             self.complete = True
-        return bool(chunk.choices) or chunk.usage is None or chunk.error is not None
+        only_usage = chunk.usage is not None and not chunk.choices and chunk.error is None
+        return not (self._hide_usage and only_usage)
 
 
 def failure_of(chunk: PeekedChunk) -> ProviderError:
