@@ -9,7 +9,7 @@ from pyreqwest.client import ClientBuilder
 from pyreqwest.http import HeaderMap
 
 from ai_gateway.app import Gateway, open_gateway
-from ai_gateway.server import GatewayServer
+from ai_gateway.server import GatewayServer, listen
 from ai_gateway.settings.load import load_settings
 
 
@@ -133,13 +133,12 @@ async def serving(environ: Mapping[str, str]) -> AsyncGenerator[Running, None]:
     async with open_gateway(settings) as gateway:
         server = GatewayServer(
             gateway.app,
-            host="127.0.0.1",
-            port=0,
+            listener=listen("127.0.0.1", 0),
             endpoint_grace=0,
             drain_timeout=1,
             on_drain=lambda: None,
         )
-        task = asyncio.get_running_loop().create_task(server.serve())
+        task = asyncio.get_running_loop().create_task(server.run_until_stopped())
         while not server.started:
             await asyncio.sleep(0.001)
         try:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,10 +90,20 @@ def _serve(named: Path | None) -> int:
         return 2
     import uvloop
 
-    return uvloop.run(_run(settings))
+    from ai_gateway.server import listen
+
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        print(
+            f"ai-gateway: cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+            file=sys.stderr,
+        )
+        return 1
+    return uvloop.run(_run(settings, listener))
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings, listener: socket.socket) -> int:
     from ai_gateway.app import open_gateway
     from ai_gateway.server import GatewayServer
 
@@ -104,19 +115,13 @@ async def _run(settings: Settings) -> int:
 
         server = GatewayServer(
             gateway.app,
-            host=settings.host,
-            port=settings.port,
+            listener=listener,
             endpoint_grace=settings.endpoint_grace,
             drain_timeout=settings.drain_timeout,
             on_drain=drain,
         )
-        serving = asyncio.get_running_loop().create_task(server.serve())
-        while not server.started:
-            if serving.done():
-                print(
-                    f"ai-gateway: cannot listen on {settings.host}:{settings.port}", file=sys.stderr
-                )
-                return 1
+        serving = asyncio.get_running_loop().create_task(server.run_until_stopped())
+        while not server.started and not serving.done():
             await asyncio.sleep(0.001)
         # What lives from the start on never becomes garbage: the collector need not look at it again.
         gc.collect()

@@ -6,6 +6,7 @@ what is in flight is finished, up to the time to drain. SIGINT skips the grace. 
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable
 from types import FrameType
 
@@ -14,14 +15,21 @@ import uvicorn
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.protocol import GatewayProtocol
 
+_BACKLOG = 4096
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+
 
 class GatewayServer(uvicorn.Server):
     def __init__(
         self,
         app: App,
         *,
-        host: str,
-        port: int,
+        listener: socket.socket,
         endpoint_grace: float,
         drain_timeout: float,
         on_drain: Callable[[], None],
@@ -29,8 +37,6 @@ class GatewayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
-                host=host,
-                port=port,
                 http=GatewayProtocol,
                 loop="uvloop",
                 ws="none",
@@ -40,19 +46,22 @@ class GatewayServer(uvicorn.Server):
                 log_level="error",
                 server_header=False,
                 proxy_headers=False,
-                backlog=4096,
+                backlog=_BACKLOG,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=max(1, round(drain_timeout)),
             )
         )
+        self._listener = listener
         self._endpoint_grace = endpoint_grace
         self._on_drain = on_drain
         self._draining = False
 
     @property
     def port(self) -> int:
-        """The port in use, once started."""
-        return self.servers[0].sockets[0].getsockname()[1]
+        return int(self._listener.getsockname()[1])
+
+    async def run_until_stopped(self) -> None:
+        await self.serve(sockets=[self._listener])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Uvicorn would raise the signal again once it is done; a drain that ended well exits with 0.

@@ -66,6 +66,7 @@ class Log:
         self._lines: list[bytes] = []
         self._encode = msgspec.json.Encoder().encode
         self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
 
     def call(self, outcome: Outcome) -> None:
         """The line of a settled call: `info`, or `warning` where it failed."""
@@ -123,6 +124,9 @@ class Log:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._writing is not None:
+            # A batch on its way comes before what is still held.
+            await self._writing
         self.flush()
 
     def flush(self) -> None:
@@ -143,7 +147,8 @@ class Log:
             await asyncio.sleep(_FLUSH_SECONDS)
             if self._lines:
                 lines, self._lines = self._lines, []
-                await loop.run_in_executor(None, self._write, b"".join(lines))
+                self._writing = loop.run_in_executor(None, self._write, b"".join(lines))
+                await asyncio.shield(self._writing)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

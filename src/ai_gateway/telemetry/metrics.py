@@ -31,7 +31,7 @@ _HTTP_BUCKETS = (
 )
 _LLM_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 _OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
-_MOST_MODELS = 1000
+_MOST_MODELS = 200
 
 
 class _ModelSeries:
@@ -43,13 +43,12 @@ class _ModelSeries:
         self,
         labels: tuple[str, str],
         seconds: Spread,
-        first_token: Spread,
         input_tokens: Tally,
         output_tokens: Tally,
     ) -> None:
         self.labels = labels
         self.seconds = seconds
-        self.first_token = first_token
+        self.first_token: Spread | None = None
         self.input = input_tokens
         self.output = output_tokens
         self.statuses: dict[str, Tally] = {}
@@ -151,6 +150,8 @@ class Metrics:
         count.value += 1
         series.seconds.observe(outcome.upstream_seconds)
         if outcome.first_token_seconds is not None:
+            if series.first_token is None:
+                series.first_token = self._llm_first_token.of(*series.labels)
             series.first_token.observe(outcome.first_token_seconds)
         series.input.value += outcome.usage.input_tokens
         series.output.value += outcome.usage.output_tokens
@@ -166,7 +167,6 @@ class Metrics:
         series = self._models[labels] = _ModelSeries(
             labels,
             self._llm_seconds.of(*labels),
-            self._llm_first_token.of(*labels),
             self._llm_tokens.of(*labels, "input"),
             self._llm_tokens.of(*labels, "output"),
         )

@@ -1,0 +1,153 @@
+"""What is told about calls: headers, metrics, log; and what never is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ai_gateway.telemetry.log import CallLine
+from tests.clients.conftest import start_gateway
+from tests.serving import answers, get, in_front_of, post, providing, serving
+
+CHAT = "/v1/chat/completions"
+ANSWER = json.dumps(
+    {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o-2024-08-06",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "canary-answer"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+    }
+).encode()  # fmt: skip
+ASKED = b'{"model":"gpt-4o","messages":[{"role":"user","content":"canary-prompt"}]}'
+
+
+async def test_headers_tell_who_answered_what_it_cost_and_how_long_we_took() -> None:
+    script = answers(ANSWER, headers={"x-request-id": "req-at-provider"})
+    async with providing(script) as provider, serving(in_front_of(provider)) as running:
+        got = await post(running.url + CHAT, ASKED, {"x-request-id": "mine-1"})
+    assert got.body == ANSWER
+    assert got.headers["x-request-id"] == "mine-1"
+    assert got.headers["x-gateway-provider"] == "openai"
+    assert got.headers["x-gateway-model"] == "gpt-4o"
+    assert got.headers["x-gateway-attempts"] == "1"
+    assert got.headers["x-gateway-cost-usd"] == "0.0035"
+    assert 0 < float(got.headers["x-gateway-overhead-ms"]) < 100
+
+
+@pytest.mark.parametrize("given", ["with space", "x" * 200, "", "línea"])
+async def test_a_request_id_that_is_none_is_made_anew(given: str) -> None:
+    async with providing(answers(ANSWER)) as provider, serving(in_front_of(provider)) as running:
+        got = await post(running.url + CHAT, ASKED, {"x-request-id": given})
+    assert re.fullmatch(r"req_[0-9a-f]{24}", got.headers["x-request-id"])
+
+
+async def test_the_provider_is_sent_the_callers_bytes_and_none_of_its_credentials() -> None:
+    async with providing(answers(ANSWER)) as provider, serving(in_front_of(provider)) as running:
+        headers = {
+            "authorization": "Bearer callers-own",
+            "x-api-key": "callers-own",
+            "anthropic-beta": "one,two",
+            "cookie": "callers-own",
+        }
+        await post(running.url + CHAT, ASKED, headers)
+        got = provider.got[-1]
+        assert got.body == ASKED
+        assert got.headers["authorization"] == "Bearer sk-canary-openai"
+        assert "callers-own" not in str(got.headers)
+        body = b'{"model":"claude-sonnet-4-5","max_tokens":5,"messages":[{"role":"user","content":"x"}],"odd":[1.0]}'
+        await post(running.url + "/v1/messages?beta=true", body, headers)
+        got = provider.got[-1]
+        assert got.path == "/v1/messages"
+        assert got.body == body
+        assert got.headers["x-api-key"] == "sk-canary-anthropic"
+        assert got.headers["anthropic-beta"] == "one,two"
+        assert got.headers["anthropic-version"] == "2023-06-01"
+
+
+async def test_metrics_have_their_documented_names_and_labels() -> None:
+    async with providing(answers(ANSWER)) as provider, serving(in_front_of(provider)) as running:
+        await post(running.url + CHAT, ASKED)
+        await get(running.url + "/made/up/path")
+        text = (await get(running.url + "/metrics")).body.decode()
+    for line in (
+        'http_requests_total{endpoint="/v1/chat/completions",method="POST",status="200"} 1.0',
+        'http_requests_total{endpoint="other",method="GET",status="404"} 1.0',
+        'http_request_duration_seconds_count{endpoint="/v1/chat/completions",method="POST"} 1.0',
+        'llm_requests_total{model="gpt-4o",provider="openai",status="success"} 1.0',
+        'llm_request_duration_seconds_count{model="gpt-4o",provider="openai"} 1.0',
+        'llm_tokens_used_total{model="gpt-4o",provider="openai",type="input"} 1000.0',
+        'llm_tokens_used_total{model="gpt-4o",provider="openai",type="output"} 100.0',
+        "gateway_overhead_seconds_count 1.0",
+        "gateway_in_flight 0.0",
+    ):
+        assert line in text
+    assert "made/up" not in text
+
+
+async def test_models_that_callers_make_up_do_not_fill_the_metrics() -> None:
+    async with providing(answers(ANSWER)) as provider, serving(in_front_of(provider)) as running:
+        for number in range(300):
+            body = ASKED.replace(b"gpt-4o", b"gpt-made-up-%d" % number)
+            assert (await post(running.url + CHAT, body)).status == 200
+        text = (await get(running.url + "/metrics")).body
+    assert b'llm_requests_total{model="other",provider="openai",status="success"}' in text
+    assert len(text) < 1_000_000
+
+
+async def test_health_readiness_documents_and_models() -> None:
+    async with providing(answers(ANSWER)) as provider, serving(in_front_of(provider)) as running:
+        health = await get(running.url + "/health")
+        assert json.loads(health.body) == {"status": "healthy", "service": "ai-gateway"}
+        assert json.loads((await get(running.url + "/ready")).body) == {"ready": True}
+        running.gateway.readiness.draining = True
+        ready = await get(running.url + "/ready")
+        assert ready.status == 503
+        assert json.loads(ready.body)["reasons"] == ["draining: the gateway is shutting down"]
+        described = json.loads((await get(running.url + "/openapi.json")).body)
+        assert described["openapi"].startswith("3.1")
+        assert {CHAT, "/v1/messages", "/v1/embeddings", "/health", "/ready"} <= set(
+            described["paths"]
+        )
+        page = await get(running.url + "/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        assert CHAT.encode() in page.body
+        models = json.loads((await get(running.url + "/v1/models")).body)
+        assert "openai/gpt-4o" in {model["id"] for model in models["data"]}
+        anthropic = await get(running.url + "/v1/models", {"anthropic-version": "2023-06-01"})
+        assert json.loads(anthropic.body)["has_more"] is False
+        assert (await get(running.url + "/v1/models/nothing-like-it")).status == 404
+        assert (await get(running.url + "/v1/models/openai/gpt-4o")).status == 200
+
+
+async def test_the_log_has_a_line_a_call_and_never_a_key_prompt_or_answer(tmp_path: Path) -> None:
+    async with providing(answers(ANSWER)) as provider:
+        gateway = start_gateway(tmp_path, LOG_LEVEL="debug", **in_front_of(provider))
+        try:
+            for user in ("anna", "line\\nbreak", "<script>"):
+                await post(gateway.url + CHAT, ASKED, {"x-user-id": user})
+            await post(gateway.url + CHAT, b'{"model":"canary-model","messages":[]}')
+            await post(gateway.url + CHAT, b'{"canary-prompt')
+            provider.script = answers(b'{"error":{"message":"canary-error"}}', 500)
+            await post(gateway.url + CHAT, ASKED)
+            metrics = (await get(gateway.url + "/metrics")).body
+        finally:
+            gateway.stop()
+    text = gateway.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    calls = [line for line in lines if line["event"] == "call"]
+    assert len(calls) == 6
+    assert set(calls[0]) <= set(CallLine.__struct_fields__)
+    first = calls[0]
+    assert (first["user"], first["provider"], first["status"]) == ("anna", "openai", 200)
+    assert (first["input_tokens"], first["output_tokens"], first["cost_usd"]) == (
+        1000,
+        100,
+        "0.0035",
+    )
+    assert [line["error"] for line in calls if "error" in line] == ["invalid_request", "invalid_request", "upstream"]  # fmt: skip
+    for canary in ("canary-prompt", "canary-answer", "canary-error", "sk-canary", "\u001b"):
+        assert canary not in text
+        assert canary.encode() not in metrics
