@@ -1,0 +1,144 @@
+"""Writes what derives from the code: env.example, docs/configuration.md and docs/providers.md.
+
+.venv/bin/python scripts/generate_documents.py
+"""
+
+from itertools import groupby
+from pathlib import Path
+
+from ai_gateway.catalogue.provider import load_providers
+from ai_gateway.settings.declared import SETTINGS, Setting
+
+ROOT = Path(__file__).parent.parent
+TITLES = {
+    "server": "Server",
+    "access": "Access",
+    "state": "State",
+    "limits": "Limits",
+    "time-outs": "Time-outs",
+    "telemetry": "Telemetry",
+    "models": "Models",
+}
+
+
+def default_of(setting: Setting) -> str:
+    match setting.default:
+        case None:
+            return ""
+        case float() as number:
+            return f"{number:g}"
+        case value:
+            return str(value)
+
+
+def env_example() -> str:
+    lines = [
+        "# Every variable the gateway reads, with its default. Made from the code: do not edit.",
+        "# Set none and the built-in simulator is served.",
+    ]
+    for group, settings in groupby(SETTINGS, key=lambda s: s.group):
+        lines += ["", f"# {TITLES[group]}"]
+        for setting in settings:
+            note = "" if setting.in_effect else " (not yet in effect)"
+            lines += [f"# {setting.doc}{note}", f"#{setting.variable}={default_of(setting)}"]
+    lines += ["", "# Providers: a key, or the address of a server of your own, switches one on."]
+    for provider in load_providers().values():
+        if provider.name.startswith("simulator"):
+            continue
+        name = provider.key_env if provider.key_required else provider.base_url_env
+        lines.append(f"#{name}=")
+    return "\n".join(lines) + "\n"
+
+
+def configuration() -> str:
+    lines = [
+        "# Configuration",
+        "",
+        "<!-- Made from the code by scripts/generate_documents.py: do not edit. -->",
+        "",
+        "Settings come from environment variables and from `gateway.yaml` (or the file that `CONFIG`",
+        "names); a variable wins. `ai-gateway check` reads both and names every problem by file and",
+        "line. A key the gateway does not know is an error; a variable that looks like a misspelt one",
+        "is a warning. Secrets in the file are given by reference: `env:NAME` or `file:/path`.",
+        "",
+        "Settings marked *not yet* are read and checked, but what they are for is not part of this",
+        "version; the gateway says so at its start if one is set.",
+        "",
+    ]
+    for group, settings in groupby(SETTINGS, key=lambda s: s.group):
+        lines += [
+            f"## {TITLES[group]}",
+            "",
+            "| variable | in gateway.yaml | default | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
+        for setting in settings:
+            names = " or ".join(f"`{v}`" for v in (setting.variable, *setting.aliases))
+            shown = default_of(setting)
+            default = f"`{shown}`" if shown else "unset"
+            meaning = setting.doc if setting.in_effect else f"*Not yet.* {setting.doc}"
+            lines.append(f"| {names} | `{setting.name}` | {default} | {meaning} |")
+        lines.append("")
+    lines += [
+        "## Providers",
+        "",
+        "`<PROVIDER>_API_KEY` switches a provider on, `<PROVIDER>_BASE_URL` points it elsewhere; an",
+        "address without a path gets the provider's own (`https://host` and `https://host/v1` both",
+        "work). The names are in [providers](providers.md). In `gateway.yaml`:",
+        "",
+        "```yaml",
+        "providers:",
+        "  openai:",
+        "    key: env:TEAM_OPENAI_KEY",
+        "  acme: # any other name: a provider of your own that speaks OpenAI's dialect",
+        "    base_url: https://llm.acme.example/v1",
+        "    key: file:/run/secrets/acme",
+        "    auth: bearer # or x-api-key, api-key, none",
+        "    embeddings: true",
+        "```",
+        "",
+        "Models of it are called as `acme/<model>`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def providers() -> str:
+    lines = [
+        "# Providers",
+        "",
+        "<!-- Made from the code by scripts/generate_documents.py: do not edit. -->",
+        "",
+        "A provider that speaks OpenAI's dialect is a row in",
+        "`src/ai_gateway/catalogue/providers.toml`, nothing else. A model is called by a name only one",
+        "provider can mean (its prefix), by a name the catalogue lists for a configured provider, or",
+        "as `provider/model`.",
+        "",
+        "| provider | switched on by | operations | prefixes of its models |",
+        "| --- | --- | --- | --- |",
+    ]
+    for provider in load_providers().values():
+        if provider.name.startswith("simulator"):
+            continue
+        on = provider.key_env if provider.key_required else provider.base_url_env
+        operations = ", ".join(f"{name} ({e.dialect})" for name, e in provider.operations.items())
+        prefixes = " ".join(f"`{p}`" for p in provider.model_prefixes)
+        lines.append(
+            f"| [{provider.title}]({provider.docs}) `{provider.name}` | `{on}` | {operations} | {prefixes} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+DOCUMENTS = {
+    "env.example": env_example,
+    "docs/configuration.md": configuration,
+    "docs/providers.md": providers,
+}
+
+
+def main() -> None:
+    for name, write in DOCUMENTS.items():
+        (ROOT / name).write_text(write(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Documents that cannot drift: what the code declares is what they name."""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripts.generate_documents import DOCUMENTS
+
+from ai_gateway.edge.calls import CALL_ROUTES
+from ai_gateway.settings.declared import SETTINGS
+from ai_gateway.settings.tree import Settings
+from ai_gateway.telemetry.log import CallLine
+from ai_gateway.telemetry.metrics import Metrics
+from tests.clients.conftest import Process, start_gateway
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_made_from_the_code_are_up_to_date(name: str) -> None:
+    assert (ROOT / name).read_text() == DOCUMENTS[name](), "run `make documents`"
+
+
+def test_every_setting_is_declared_once() -> None:
+    declared = {setting.name for setting in SETTINGS}
+    assert declared == set(Settings.__struct_fields__) - {"providers", "warnings"}
+    variables = [v for s in SETTINGS for v in (s.variable, *s.aliases)]
+    assert len(variables) == len(set(variables))
+
+
+def test_every_metric_of_ours_is_documented() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    for family in Metrics("x").registry.collect():
+        if family.name.startswith(("process_", "python_")):
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert f"`{name}`" in page
+
+
+def test_every_log_field_is_documented() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    assert [f for f in CallLine.__struct_fields__ if f"`{f}`" not in page] == []
+
+
+def test_every_header_and_endpoint_is_documented() -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    source = "".join(p.read_text() for p in (ROOT / "src/ai_gateway/edge").glob("*.py"))
+    headers = set(re.findall(r'"(x-gateway-[a-z-]+)"', source))
+    assert len(headers) >= 6
+    assert [h for h in sorted(headers) if f"`{h}`" not in page] == []
+    assert [r.path for r in CALL_ROUTES if r.path not in page] == []
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    running = start_gateway(tmp_path_factory.mktemp("readme"))
+    yield running
+    running.stop()
+
+
+def curls() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.startswith("curl")]
+
+
+def test_the_readme_has_its_three_curls() -> None:
+    assert len(curls()) == 3
+
+
+@pytest.mark.parametrize("command", curls())
+def test_the_readmes_curls_work(gateway: Process, command: str) -> None:
+    words = shlex.split(command.replace("http://localhost:8080", gateway.url))
+    done = subprocess.run([*words, "-sS"], capture_output=True, text=True, timeout=20)
+    if done.returncode == 127:  # pragma: no cover
+        pytest.skip("curl is not on this machine")
+    assert done.returncode == 0, done.stderr
+    assert "simulator" in done.stdout
+    if "data: " in done.stdout:
+        assert done.stdout.strip().endswith("data: [DONE]")
+    else:
+        assert "error" not in json.loads(done.stdout)
