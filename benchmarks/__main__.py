@@ -162,8 +162,12 @@ def _latency(table: Table, rounds: int, seconds: float, best: float) -> None:
     table.say("stream events relayed, 32 connections", events, "events/s")
     rate = best / 2
     found = [run_load(gateway, "chat", 64, seconds, rate) for _ in range(rounds)]
-    table.say("latency at half of capacity, open loop, p50", [f["p50_ms"] for f in found], "ms")
-    table.say("latency at half of capacity, open loop, p99", [f["p99_ms"] for f in found], "ms")
+    alone = [run_load(upstream, "chat", 64, seconds, rate) for _ in range(rounds)]
+    for name in ("p50", "p99"):
+        values = [f[f"{name}_ms"] for f in found]
+        table.say(f"latency at half of capacity, open loop, {name}", values, "ms")
+        values = [f[f"{name}_ms"] for f in alone]
+        table.say(f"  the same load on the provider alone, {name}", values, "ms")
 
 
 def _streams(table: Table, pid: int, count: int, rounds: int) -> None:

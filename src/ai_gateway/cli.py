@@ -126,7 +126,7 @@ async def _run(settings: Settings, listener: socket.socket) -> int:
         # What lives from the start on never becomes garbage: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        gc.set_threshold(10_000, 10, 10)
         _banner(settings, server.port, simulated=gateway.simulated)
         gateway.log.event("info", "serving", host=settings.host, port=server.port)
         await serving

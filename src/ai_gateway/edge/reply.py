@@ -25,7 +25,7 @@ class AsgiReply:
     __slots__ = ("_cycle", "_send", "begun", "streaming")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._cycle: RequestResponseCycle | None = scope.get("gateway.cycle")
+        self._cycle: RequestResponseCycle | None = scope.pop("gateway.cycle", None)
         """Uvicorn's own, where our protocol serves; any other server gets ASGI messages."""
         self._send = send
         self.begun = False

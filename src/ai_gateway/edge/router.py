@@ -56,6 +56,8 @@ def build_edge(parts: Parts) -> App:
             if call is not None and scope["method"] == "POST":
                 await call(scope, receive, send)
                 return
+            scope.pop("gateway.cycle", None)
+            scope.pop("gateway.connection", None)
             await pages(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()

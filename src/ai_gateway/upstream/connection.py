@@ -182,6 +182,8 @@ class Connection(asyncio.Protocol):
             if self._head_bytes > _MOST_HEAD_BYTES + len(data):
                 self.fail(UpstreamFault("protocol", "the provider's answer has too large a head"))
                 return
+        if self._parser is None:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -195,6 +197,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        # The parser holds its protocol: apart, both are freed at once.
+        self._parser = None
         if self._headers_done and not self._has_length and exc is None and not self.complete:
             # A body without a length ends with its connection (RFC 9112, section 6.3).
             self.complete = True
