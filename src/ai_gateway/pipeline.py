@@ -9,7 +9,7 @@ once, however it ends: answer, error, time-out, the caller leaving, shutdown.
 
 import asyncio
 from collections.abc import Sequence
-from time import perf_counter
+from time import perf_counter, time
 from typing import Protocol
 
 from ai_gateway.access.identify import identify
@@ -85,7 +85,7 @@ class Pipeline:
         return outcome
 
     def _parse(self, request: Request, outcome: Outcome) -> Exchange:
-        exchange = open_exchange(request.operation, request.dialect, request.body)
+        exchange = open_exchange(request.operation, request.dialect, request.body, now=int(time()))
         outcome.requested_model = exchange.model
         outcome.stream = exchange.stream
         return exchange
@@ -165,9 +165,13 @@ class Pipeline:
     ) -> None:
         bridge = exchange.bridge(destination.dialect, destination.render)
         started = perf_counter()
+        stream = self._client.stream(request)
         try:
-            async with self._client.stream(request) as stream:
+            try:
+                await stream.open()
+            finally:
                 outcome.upstream_seconds += perf_counter() - started
+            async with stream:
                 outcome.upstream_request_id = _request_id(stream)
                 if stream.status != 200:
                     body = await stream.read_all(_LARGEST_ERROR)
@@ -225,7 +229,7 @@ class Pipeline:
         outcome.error_detail = f"the provider answered {answer.status}"
         relayable = (
             destination.dialect == outcome.request.dialect
-            and answer.status >= 400
+            and 400 <= answer.status < 600
             and answer.status not in CREDENTIAL_REFUSED
             and body[:1] == b"{"
         )
@@ -235,7 +239,7 @@ class Pipeline:
             await reply.whole(outcome, body, headers)
             return
         refusal = _from_provider(error, destination.target.provider)
-        if answer.status >= 500:
+        if 500 <= answer.status < 600:
             # Relayed or translated, a provider's own fault keeps its status.
             refusal.status = answer.status
         refusal.headers = headers
@@ -267,10 +271,15 @@ async def _relay(
 ) -> None:
     """Hands pieces on as they come. Nothing is sent before the first whole event is here, so that
     a provider that fails at once still gets its caller a plain error."""
-    waited = perf_counter()
-    while chunk := await stream.read():
-        now = perf_counter()
-        outcome.upstream_seconds += now - waited
+    while True:
+        waited = perf_counter()
+        try:
+            chunk = await stream.read()
+        finally:
+            now = perf_counter()
+            outcome.upstream_seconds += now - waited
+        if not chunk:
+            break
         data = bridge.feed(chunk)
         if outcome.first_token_seconds is None and bridge.first_content:
             outcome.first_token_seconds = now - started
@@ -281,7 +290,6 @@ async def _relay(
                 outcome.status = 200
                 await reply.begin(outcome)
             await reply.piece(data)
-        waited = perf_counter()
     data = bridge.end()
     if data and (reply.begun or bridge.failure is None):
         if not reply.begun:

@@ -59,6 +59,7 @@ def test_a_chat_is_answered_with_usage_and_the_gateways_account(client: OpenAI, 
     assert raw.headers["x-gateway-provider"] in ("openai", "anthropic")
     assert raw.headers["x-gateway-attempts"] == "1"
     assert float(raw.headers["x-gateway-cost-usd"]) > 0
+    assert answer.created > 1_600_000_000
     assert answer._request_id == raw.headers["x-request-id"]
 
 

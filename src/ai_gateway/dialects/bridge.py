@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from ai_gateway.model.answer import Failure, Finish, Start, StopReason
 from ai_gateway.model.usage import Usage
 
@@ -31,6 +33,7 @@ class TranslatingBridge:
     __slots__ = (
         "_decoder",
         "_encoder",
+        "_now",
         "_sse",
         "complete",
         "failure",
@@ -39,7 +42,8 @@ class TranslatingBridge:
         "usage",
     )
 
-    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
+    def __init__(self, decoder: Decoder, encoder: Encoder, now: int) -> None:
+        self._now = now
         self._sse = SseDecoder()
         self._decoder = decoder
         self._encoder = encoder
@@ -74,6 +78,8 @@ class TranslatingBridge:
                     self.usage = event.usage or self.usage
                 case Start():
                     self.usage = event.usage
+                    if not event.created:
+                        event = replace(event, created=self._now)
                 case Failure():
                     self.usage = event.usage or self.usage
                     self.failure = ProviderError(

@@ -8,6 +8,7 @@ both speak the same dialect the bytes are relayed; else they go through `ai_gate
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ai_gateway.model.answer import StopReason
 from ai_gateway.model.call import Operation
@@ -63,11 +64,11 @@ class Exchange(Protocol):
     def bridge(self, provider: str, target: RenderTarget) -> Bridge: ...
 
 
-def open_exchange(operation: Operation, dialect: str, body: bytes) -> Exchange:
-    """Raises GatewayError(invalid_request) naming the offending field."""
+def open_exchange(operation: Operation, dialect: str, body: bytes, *, now: int) -> Exchange:
+    """`now`, in Unix seconds, dates answers whose own dialect does not. Raises GatewayError(invalid_request) naming the offending field."""
     match operation:
         case "chat":
-            return ChatExchange(DIALECTS[dialect], body)
+            return ChatExchange(DIALECTS[dialect], body, now)
         case "embeddings":
             return EmbeddingsExchange(body)
         case "count_tokens":
@@ -75,10 +76,11 @@ def open_exchange(operation: Operation, dialect: str, body: bytes) -> Exchange:
 
 
 class ChatExchange:
-    __slots__ = ("_body", "_caller", "_chat", "_peek", "model", "stream")
+    __slots__ = ("_body", "_caller", "_chat", "_now", "_peek", "model", "stream")
 
-    def __init__(self, caller: Dialect, body: bytes) -> None:
+    def __init__(self, caller: Dialect, body: bytes, now: int) -> None:
         peek: Peek = caller.peek(body)
+        self._now = now
         self._caller = caller
         self._body = body
         self._peek = peek
@@ -111,6 +113,8 @@ class ChatExchange:
             peek = caller.peek_answer(body)
             return Converted(body=body, usage=peek.usage, stop=peek.stop, model=peek.model)
         answer = DIALECTS[provider].parse_answer(body)
+        if not answer.created:
+            answer = replace(answer, created=self._now)
         rendered = caller.render_answer(answer, self.chat)
         return Converted(
             body=rendered.body,
@@ -124,7 +128,7 @@ class ChatExchange:
         caller = self._caller
         if provider == caller.name:
             return caller.watch(target.stream_usage and not self._peek.include_usage)
-        return TranslatingBridge(DIALECTS[provider].decoder(), caller.encoder(self.chat))
+        return TranslatingBridge(DIALECTS[provider].decoder(), caller.encoder(self.chat), self._now)
 
 
 class EmbeddingsExchange:

@@ -76,7 +76,7 @@ class UpstreamAnswer(Struct, frozen=True, kw_only=True):
 
 
 class UpstreamStream:
-    """An answer under way: entered by its client, read in pieces. Leaving before the end closes the
+    """An answer under way: opened, entered, read in pieces. Leaving before the end closes the
     connection, and with it the provider's work."""
 
     def __init__(
@@ -89,7 +89,8 @@ class UpstreamStream:
         self._connection: Connection | None = None
         self.status = 0
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Asks, and waits for status and headers. Raises UpstreamFault."""
         deadline = asyncio.get_running_loop().time() + self._total
         request = self._request
         fresh = False
@@ -116,6 +117,9 @@ class UpstreamStream:
                 raise
         self.status = connection.status
         connection.patience = self._timeouts.idle
+
+    async def __aenter__(self) -> Self:
+        """Entered once open; whatever happens inside, the connection is let go of at the end."""
         return self
 
     async def __aexit__(
@@ -188,7 +192,7 @@ class UpstreamClient:
                 self._pool.release(connection, origin)
 
     def stream(self, request: UpstreamRequest) -> UpstreamStream:
-        """To be entered with `async with`; raises UpstreamFault then and on reading."""
+        """To be opened, then entered with `async with`, then read."""
         return UpstreamStream(self._pool, self._timeouts, request, self._total(request))
 
     def close(self) -> None:
