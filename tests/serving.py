@@ -1,6 +1,7 @@
 """The whole gateway on a real port, and providers to put behind it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -107,9 +108,11 @@ def streams(*pieces: bytes, pause: float = 0.0, content_type: str = "text/event-
 
 
 @asynccontextmanager
-async def providing(script: Script) -> AsyncGenerator[Provider, None]:
+async def providing(
+    script: Script, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Provider, None]:
     provider = Provider(script)
-    server = await asyncio.start_server(provider.handle, "127.0.0.1", 0, limit=2**24)
+    server = await asyncio.start_server(provider.handle, "127.0.0.1", 0, limit=2**24, ssl=tls)
     provider.port = server.sockets[0].getsockname()[1]
     try:
         yield provider

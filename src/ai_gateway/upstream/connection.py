@@ -208,13 +208,23 @@ class Connection(asyncio.Protocol):
 
     # httptools' callbacks
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            # More than was asked for, in one piece with the answer: whatever follows could be taken
+            # for the next call's answer, so there is no next call on this connection.
+            self.reusable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):
             self._has_length = True
         self.headers[name] = value
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            return
         status = self._parser.get_status_code()
         if status < 200:
             # An interim answer: the real one follows.
@@ -224,6 +234,8 @@ class Connection(asyncio.Protocol):
         self._headers_done = True
 
     def on_body(self, body: bytes) -> None:
+        if self.complete:
+            return
         self._body.append(body)
         self._size += len(body)
         if self._streaming:
@@ -239,6 +251,6 @@ class Connection(asyncio.Protocol):
             )
 
     def on_message_complete(self) -> None:
-        if self._headers_done:
+        if self._headers_done and not self.complete:
             self.complete = True
             self.reusable = self._has_length and self._parser.should_keep_alive()
