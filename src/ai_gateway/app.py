@@ -10,6 +10,7 @@ from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
+from ai_gateway.perform import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.destinations import Credential, Directory
 from ai_gateway.settings.tree import Settings
@@ -58,7 +59,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     )
     directory = Directory(catalogue, credentials, user_agent=f"ai-gateway/{__version__}")
     readiness = Readiness()
-    pipeline = Pipeline(directory=directory, client=client, metrics=metrics, log=log)
+    pipeline = Pipeline(directory=directory, performer=Performer(client), metrics=metrics, log=log)
     app = build_edge(
         Parts(
             pipeline=pipeline,

@@ -92,7 +92,7 @@ def _account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
     if target is not None:
         head.append((b"x-gateway-provider", target.provider.encode("ascii")))
         head.append((b"x-gateway-model", _header_value(target.model)))
-        head.append((b"x-gateway-attempts", b"%d" % outcome.attempts))
+        head.append((b"x-gateway-attempts", b"%d" % len(outcome.attempts)))
     if outcome.cost is not None:
         head.append((b"x-gateway-cost-usd", f"{outcome.cost:f}".encode()))
     if outcome.notes:

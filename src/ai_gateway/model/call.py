@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from .answer import StopReason
+from .policy import UNRESTRICTED, Policy
 from .usage import NO_USAGE, Usage
 
 Operation = Literal["chat", "embeddings", "count_tokens"]
+CacheOutcome = Literal["hit", "semantic", "joined", "miss", "bypass"]
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -36,6 +38,9 @@ class Caller(Struct, frozen=True, kw_only=True):
     tenant: str
     user: str
     key_id: str | None = None
+    policy: Policy = UNRESTRICTED
+    tags: tuple[str, ...] = ()
+    """`name=value` each, for the account."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -44,6 +49,19 @@ class Target(Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     """The provider's own name for it."""
+
+
+class Attempt(Struct, kw_only=True):
+    """One asking of one provider."""
+
+    target: Target
+    started: float
+    """`time.perf_counter()`."""
+    seconds: float = 0.0
+    status: int = 0
+    """The provider's HTTP status; 0 where none came."""
+    error: str | None = None
+    """What failed: an ErrorKind, a FaultCause, or `cancelled`; None where it answered well."""
 
 
 class Outcome(Struct, kw_only=True):
@@ -55,6 +73,8 @@ class Outcome(Struct, kw_only=True):
     request: Request
     caller: Caller | None = None
     requested_model: str = ""
+    route: str | None = None
+    """The route that the name meant; None where it meant a model."""
     target: Target | None = None
     answered_model: str | None = None
     stream: bool = False
@@ -64,7 +84,13 @@ class Outcome(Struct, kw_only=True):
     """The ErrorKind, `cancelled` where the caller left, None where all went well."""
     error_detail: str | None = None
     """For the log: what exactly failed. Never a prompt or a key."""
-    attempts: int = 0
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    cache: CacheOutcome | None = None
+    """None where no cache was looked at."""
+    cache_age: float | None = None
+    """Seconds since a cached answer was stored."""
+    saved: Decimal | None = None
+    """US dollars that a cached answer would have cost."""
     usage: Usage = NO_USAGE
     usage_known: bool = False
     stop: StopReason | None = None

@@ -10,6 +10,7 @@ from ai_gateway.catalogue.provider import Provider, custom_provider, load_provid
 
 from .declared import BY_NAME, SETTINGS, Setting
 from .secret import Secret, resolve_secret
+from .sections import SECTIONS, Section, read_section
 from .tree import ConfiguredProvider, Problem, Settings, SettingsError
 from .yaml_file import Entry, read_yaml
 
@@ -47,11 +48,12 @@ class _Loader:
             values["log_level"] = "debug"
         if values["prices"] is not None:
             values["prices"] = Path(values["prices"])
+        sections = {section.name: self._section(section) for section in SECTIONS}
         providers = self._providers()
         self._warn_of_near_misses()
         if self._problems:
             raise SettingsError(self._problems)
-        return Settings(**values, providers=providers, warnings=tuple(self._warnings))
+        return Settings(**values, **sections, providers=providers, warnings=tuple(self._warnings))
 
     def _is_set(self, setting: Setting) -> bool:
         variables = (setting.variable, *setting.aliases)
@@ -94,9 +96,20 @@ class _Loader:
         self._problems.append(Problem(where=where, name=name, message=message, remedy=remedy))
 
     def _refuse_unknown_keys(self) -> None:
+        valid = [*BY_NAME, *(section.name for section in SECTIONS), "providers"]
         for name, entry in self._entries.items():
-            if name not in BY_NAME and name != "providers":
-                self._unknown(entry.line, name, [*BY_NAME, "providers"])
+            if name not in valid:
+                self._unknown(entry.line, name, valid)
+
+    def _section(self, section: Section) -> Any:
+        entry = self._entries.get(section.name)
+        if entry is None or entry.value == "":
+            return section.default
+
+        def report(line: int, name: str, message: str, remedy: str) -> None:
+            self._problem(f"{self._file}:{line}", name, message, remedy)
+
+        return read_section(section, entry, report)
 
     def _unknown(self, line: int, name: str, valid: list[str]) -> None:
         near = get_close_matches(name, valid, n=1, cutoff=0.5)

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ai_gateway.catalogue.provider import Provider
+from ai_gateway.model.route import Route
 
 from .secret import Secret
 
@@ -45,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     endpoint_grace: float
     drain_timeout: float
     prices: Path | None
+    routes: dict[str, Route]
     providers: dict[str, ConfiguredProvider]
     warnings: tuple[str, ...]
     """What is odd, though not wrong; said at the start."""

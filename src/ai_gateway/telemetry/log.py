@@ -97,7 +97,7 @@ class Log:
                 if outcome.answered_model
                 else None,
                 stream=outcome.stream,
-                attempts=outcome.attempts,
+                attempts=len(outcome.attempts),
                 input_tokens=usage.input_tokens if known else None,
                 output_tokens=usage.output_tokens if known else None,
                 cache_read_tokens=usage.cache_read_tokens or None,

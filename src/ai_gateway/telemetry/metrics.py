@@ -138,7 +138,7 @@ class Metrics:
 
     def observe_call(self, outcome: Outcome) -> None:
         target = outcome.target
-        if target is None or outcome.attempts == 0:
+        if target is None or not outcome.attempts:
             return
         series = self._models.get((target.provider, target.model))
         if series is None:

@@ -28,6 +28,13 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
     assert (settings.port, settings.log_level) == (2, "error")
 
 
+def test_routes_are_read_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("routes:\n  smart:\n    targets:\n    - {model: openai/gpt-4o, weight: 2}\n")
+    route = load_settings({}, path).routes["smart"]
+    assert (route.targets[0].model, route.targets[0].weight) == ("openai/gpt-4o", 2.0)
+
+
 def test_gin_mode_is_an_alias_and_debug_logs_more() -> None:
     settings = load_settings({"GIN_MODE": "debug"})
     assert (settings.mode, settings.log_level) == ("debug", "debug")
@@ -50,6 +57,10 @@ BAD = [
     ("providers:\n  openai:\n    key: file:/no/such", "the file such cannot be read"),
     ("providers:\n  acme:\n    base_url: ftp://x", "must be an http or https address"),
     ("providers:\n  acme:\n    base_url: http://u:p@x/", "must be an http or https address"),
+    ("routes:\n  smart:\n    targets:\n    - model: a\n      wieght: 1", "gateway.yaml:5: routes.smart.targets[0].wieght: there is no such setting. Did you mean weight?"),
+    ("routes:\n  smart:\n    targets:\n    - model: a\n      weight: x", "gateway.yaml:5: routes.smart.targets[0].weight: expected `float`"),
+    ("routes:\n  a:\n    strategy: best\n  b: 1", "gateway.yaml:3: routes.a.strategy: "),
+    ("routes:\n  a: 1\n  b: 1", "gateway.yaml:3: routes.b: expected `object`"),
 ]  # fmt: skip
 
 

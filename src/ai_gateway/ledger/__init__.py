@@ -1,0 +1,1 @@
+"""What every call used and cost, kept exactly once."""

@@ -1,0 +1,64 @@
+"""What a caller may do: the rules of its tenant, key and user, already merged into one."""
+
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+Period = Literal["day", "week", "month", "total"]
+AuditLevel = Literal["off", "metadata", "full"]
+
+
+class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token bucket: holds `capacity`, refills by `refill` a second, a call takes from it.
+
+    `per` names whose bucket it is. A call takes 1 from a bucket of requests; of LLM tokens it takes
+    its estimate, corrected by the true usage once that is known.
+    """
+
+    per: Literal["user", "user_model", "key", "tenant", "provider"]
+    unit: Literal["requests", "tokens"] = "requests"
+    capacity: float
+    refill: float
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much may be spent in a period. A hard one refuses; a soft one only warns."""
+
+    per: Literal["user", "key", "tenant"]
+    unit: Literal["usd", "tokens"] = "usd"
+    amount: Decimal
+    period: Period = "month"
+    hard: bool = True
+
+
+class CachePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """None: as the next wider policy says (key, then route, then the gateway's settings)."""
+
+    mode: Literal["off", "exact", "semantic"] | None = None
+    """`semantic` includes exact."""
+    ttl: float | None = None
+    """Seconds."""
+    scope: Literal["tenant", "shared"] | None = None
+    threshold: float | None = None
+    """Cosine similarity from which a semantic neighbour answers."""
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    models: tuple[str, ...] = ("*",)
+    """Names of models and routes that may be asked for, as shell patterns (`claude-*`)."""
+    limits: tuple[RateLimit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    max_in_flight: int | None = None
+    """Calls at once."""
+    priority: int = 0
+    """Higher ones leave a full queue first."""
+    cache: CachePolicy = CachePolicy()
+    audit: AuditLevel | None = None
+    guardrails: tuple[str, ...] = ()
+    """Names of guardrails that its calls must pass, beside those of the route."""
+    providers: tuple[str, ...] = ("*",)
+    """Providers that may be used, as shell patterns."""
+
+
+UNRESTRICTED = Policy()
