@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from msgspec import Struct
 from pyreqwest.client import ClientBuilder
@@ -130,9 +131,11 @@ class Running(Struct):
 
 
 @asynccontextmanager
-async def serving(environ: Mapping[str, str]) -> AsyncGenerator[Running, None]:
+async def serving(
+    environ: Mapping[str, str], config: Path | None = None
+) -> AsyncGenerator[Running, None]:
     """The gateway, as `ai-gateway serve` builds it, on a free port."""
-    settings = load_settings({"LOG_LEVEL": "error", **environ})
+    settings = load_settings({"LOG_LEVEL": "error", **environ}, config)
     async with open_gateway(settings) as gateway:
         server = GatewayServer(
             gateway.app,

@@ -1,7 +1,9 @@
 """Builds the parts and hands them to each other. Nothing here knows what they do."""
 
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec import Struct
 
@@ -10,15 +12,19 @@ from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
+from ai_gateway.guardrails.build import build_guardrails
+from ai_gateway.model.call import GATEWAY_ITSELF
 from ai_gateway.perform import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.destinations import Credential, Directory
+from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
-from ai_gateway.upstream.client import Timeouts, UpstreamClient
+from ai_gateway.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, address
+from ai_gateway.upstream.faults import UpstreamFault
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
@@ -59,7 +65,22 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     )
     directory = Directory(catalogue, credentials, user_agent=f"ai-gateway/{__version__}")
     readiness = Readiness()
-    pipeline = Pipeline(directory=directory, performer=Performer(client), metrics=metrics, log=log)
+    guardrails = build_guardrails(
+        settings.guardrails,
+        count=metrics.count_guardrail,
+        reveal=lambda reference: resolve_secret(reference, os.environ).reveal(),
+        post=partial(_post, client),
+        ask=lambda model, body, timeout: pipeline.ask(
+            GATEWAY_ITSELF, "moderations", "/v1/moderations", body, timeout
+        ),
+    )
+    pipeline = Pipeline(
+        directory=directory,
+        performer=Performer(client),
+        metrics=metrics,
+        log=log,
+        guardrails=guardrails,
+    )
     app = build_edge(
         Parts(
             pipeline=pipeline,
@@ -85,6 +106,20 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         if simulator is not None:
             await simulator.stop()
         await log.close()
+
+
+async def _post(
+    client: UpstreamClient, url: str, body: bytes, headers: Mapping[str, str], timeout: float
+) -> bytes:
+    """POSTs to a service of the operator's. Raises OSError for any answer but a 200."""
+    request = UpstreamRequest(address=address(url, headers.items()), body=body, timeout=timeout)
+    try:
+        answer = await client.fetch(request)
+    except UpstreamFault as fault:
+        raise OSError(fault.message) from None
+    if answer.status != 200:
+        raise OSError(f"answered {answer.status}")
+    return answer.body
 
 
 def _simulated(port: int) -> Mapping[str, Credential]:

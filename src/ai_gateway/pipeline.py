@@ -1,22 +1,24 @@
 """The path of a call. `Pipeline.run` reads like the list in ARCHITECTURE.md:
 
-    identify -> parse -> plan -> perform -> settle
+    identify -> parse -> guard -> plan -> perform -> settle
 
-(guard, admit, recall and remember take their places in it as they are built.) No step knows HTTP:
+(admit, recall and remember take their places in it as they are built.) No step knows HTTP:
 what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
 once, however it ends: answer, error, time-out, the caller leaving, shutdown.
 """
 
 import asyncio
+from random import getrandbits
 from time import perf_counter, time
 
 from ai_gateway.access.identify import identify
 from ai_gateway.dialects.exchange import Exchange, open_exchange
 from ai_gateway.dialects.registry import DIALECTS
-from ai_gateway.model.call import Outcome, Request
+from ai_gateway.guardrails.guardrails import Guardrails
+from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.perform import Performer
-from ai_gateway.reply import Reply
+from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.routing.destinations import Directory
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
@@ -24,9 +26,16 @@ from ai_gateway.telemetry.metrics import Metrics
 
 class Pipeline:
     def __init__(
-        self, *, directory: Directory, performer: Performer, metrics: Metrics, log: Log
+        self,
+        *,
+        directory: Directory,
+        performer: Performer,
+        metrics: Metrics,
+        log: Log,
+        guardrails: Guardrails | None = None,
     ) -> None:
         self._directory = directory
+        self._guardrails = guardrails
         self._performer = performer
         self._metrics = metrics
         self._log = log
@@ -34,10 +43,17 @@ class Pipeline:
     async def run(self, request: Request, reply: Reply) -> Outcome:
         outcome = Outcome(request=request)
         try:
-            outcome.caller = identify(request.headers)
+            caller = outcome.caller = identify(request.headers)
             exchange = self._parse(request, outcome)
+            back = reply
+            if self._guardrails is not None:
+                names = self._guardrails.chosen(caller.policy.guardrails)
+                if names:
+                    guarded, back = await self._guardrails.guard(names, request, reply, outcome)
+                    if guarded is not request:
+                        exchange = self._parse(guarded, outcome)
             destinations = self._directory.plan(request.operation, exchange.model)
-            await self._performer.perform(exchange, destinations, outcome, reply)
+            await self._performer.perform(exchange, destinations, outcome, back)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
         except asyncio.CancelledError:
@@ -47,6 +63,36 @@ class Pipeline:
         finally:
             self._settle(outcome)
         return outcome
+
+    async def ask(
+        self, caller: Caller, operation: Operation, endpoint: str, body: bytes, timeout: float
+    ) -> bytes:
+        """A call of the gateway's own, such as a guardrail's to a moderation model, in OpenAI's
+        dialect: neither guarded nor limited, but settled like any other. Raises GatewayError."""
+        request = Request(
+            id=f"own_{getrandbits(96):024x}",
+            operation=operation,
+            dialect="openai_chat",
+            endpoint=endpoint,
+            body=body,
+            headers={},
+            received=perf_counter(),
+            timeout=timeout,
+        )
+        outcome = Outcome(request=request, caller=caller)
+        reply = KeptReply()
+        try:
+            exchange = self._parse(request, outcome)
+            destinations = self._directory.plan(operation, exchange.model)
+            await self._performer.perform(exchange, destinations, outcome, reply)
+        except GatewayError as error:
+            outcome.error, outcome.status = error.kind, error.status
+            raise
+        finally:
+            self._settle(outcome)
+        if outcome.status != 200:
+            raise GatewayError("upstream", f"{endpoint} was answered {outcome.status}.")
+        return reply.body
 
     def _parse(self, request: Request, outcome: Outcome) -> Exchange:
         exchange = open_exchange(request.operation, request.dialect, request.body, now=int(time()))

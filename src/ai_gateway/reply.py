@@ -11,9 +11,10 @@ from ai_gateway.model.call import Outcome
 
 
 class Reply(Protocol):
-    """`begun` is true once the first byte is on its way."""
-
-    begun: bool
+    @property
+    def begun(self) -> bool:
+        """The first byte is on its way."""
+        ...
 
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
@@ -28,5 +29,31 @@ class Reply(Protocol):
     async def piece(self, data: bytes) -> None:
         """More of the stream. Waits while the caller reads slower than the provider sends."""
         ...
+
+    async def end(self) -> None: ...
+
+
+class KeptReply:
+    """Nobody waits for it: it keeps what is said."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.pieces: list[bytes] = []
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+    async def whole(
+        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.begun = True
+        self.pieces.append(body)
+
+    async def begin(self, outcome: Outcome) -> None:
+        self.begun = True
+
+    async def piece(self, data: bytes) -> None:
+        self.pieces.append(data)
 
     async def end(self) -> None: ...

@@ -54,6 +54,8 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operations: dict[str, Endpoint] | None = None
     embeddings: bool = False
     chat: bool = True
+    also: dict[str, str] = {}
+    """Further operations, in OpenAI's dialect, by their paths."""
     key_env: str | None = None
     key_required: bool = True
     headers: dict[str, str] = {}
@@ -85,13 +87,13 @@ def custom_provider(name: str, base_url: str, *, auth: Auth, embeddings: bool) -
 
 
 def _provider(name: str, row: _Row) -> Provider:
-    operations = row.operations
-    if operations is None:
-        operations = {}
+    operations = dict(row.operations or {})
+    if row.operations is None:
         if row.chat:
             operations["chat"] = CHAT
         if row.embeddings:
             operations["embeddings"] = EMBEDDINGS
+    operations |= {name: Endpoint(CHAT.dialect, path) for name, path in row.also.items()}
     variable = name.upper().replace("-", "_")
     return Provider(
         name=name,

@@ -27,6 +27,7 @@ from .openai_embeddings import (
     to_base64,
 )
 from .registry import DIALECTS
+from .relayed import peek_relayed, peek_relayed_answer, rewrite_relayed
 from .token_estimate import estimate_tokens
 
 
@@ -73,6 +74,8 @@ def open_exchange(operation: Operation, dialect: str, body: bytes, *, now: int) 
             return EmbeddingsExchange(body)
         case "count_tokens":
             return CountTokensExchange(DIALECTS[dialect], body)
+        case "moderations" | "rerank" | "images":
+            return RelayedExchange(operation, body)
 
 
 class ChatExchange:
@@ -159,6 +162,33 @@ class EmbeddingsExchange:
 
     def bridge(self, provider: str, target: RenderTarget) -> Bridge:
         raise GatewayError("invalid_request", "Embeddings are not streamed.", field="stream")
+
+
+class RelayedExchange:
+    """An operation with one wire format, which every provider that offers it speaks."""
+
+    __slots__ = ("_body", "_peek", "model")
+
+    stream = False
+
+    def __init__(self, operation: Operation, body: bytes) -> None:
+        peek = peek_relayed(operation, body)
+        self._body = body
+        self._peek = peek
+        self.model = peek.model
+
+    def answer_here(self, provider: str) -> Converted | None:
+        return None
+
+    def request(self, provider: str, target: RenderTarget) -> Rendered:
+        return Rendered(rewrite_relayed(self._peek, self._body, target.model))
+
+    def answer(self, provider: str, body: bytes) -> Converted:
+        answer = peek_relayed_answer(body)
+        return Converted(body=body, usage=answer.usage, model=answer.model)
+
+    def bridge(self, provider: str, target: RenderTarget) -> Bridge:
+        raise GatewayError("invalid_request", "This answer is not streamed.", field="stream")
 
 
 class CountTokensExchange:

@@ -59,6 +59,24 @@ CALL_ROUTES = (
         dialect="openai_chat",
         summary="Turn texts into vectors (OpenAI Embeddings)",
     ),
+    CallRoute(
+        path="/v1/moderations",
+        operation="moderations",
+        dialect="openai_chat",
+        summary="Classify texts and images by what may be harmful (OpenAI Moderations)",
+    ),
+    CallRoute(
+        path="/v1/images/generations",
+        operation="images",
+        dialect="openai_chat",
+        summary="Make images from a text (OpenAI Images; JSON answers)",
+    ),
+    CallRoute(
+        path="/v1/rerank",
+        operation="rerank",
+        dialect="openai_chat",
+        summary="Order documents by how well they fit a query (Jina's and Cohere's format)",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from .answer import StopReason
 from .policy import UNRESTRICTED, Policy
 from .usage import NO_USAGE, Usage
 
-Operation = Literal["chat", "embeddings", "count_tokens"]
+Operation = Literal["chat", "embeddings", "count_tokens", "moderations", "rerank", "images"]
 CacheOutcome = Literal["hit", "semantic", "joined", "miss", "bypass"]
 
 
@@ -41,6 +41,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     policy: Policy = UNRESTRICTED
     tags: tuple[str, ...] = ()
     """`name=value` each, for the account."""
+
+
+GATEWAY_ITSELF = Caller(tenant="default", user="gateway")
+"""Who asks where a step of the gateway's own needs a model."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -95,6 +99,8 @@ class Outcome(Struct, kw_only=True):
     usage_known: bool = False
     stop: StopReason | None = None
     notes: tuple[str, ...] = ()
+    guardrails: list[str] = field(default_factory=list[str])
+    """What guardrails did: `name=action:label` each."""
     cost: Decimal | None = None
     """US dollars; None where no price is known."""
     upstream_seconds: float = 0.0

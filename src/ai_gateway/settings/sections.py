@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
+from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.route import Route
 
 from .yaml_file import Entry
@@ -27,7 +28,10 @@ class Section(Struct, frozen=True, kw_only=True):
     default: Any
 
 
-SECTIONS: tuple[Section, ...] = (Section(name="routes", type=dict[str, Route], default={}),)
+SECTIONS: tuple[Section, ...] = (
+    Section(name="routes", type=dict[str, Route], default={}),
+    Section(name="guardrails", type=dict[str, Guardrail], default={}),
+)
 
 _PATH = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")

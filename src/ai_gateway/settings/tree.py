@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ai_gateway.catalogue.provider import Provider
+from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.route import Route
 
 from .secret import Secret
@@ -47,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_timeout: float
     prices: Path | None
     routes: dict[str, Route]
+    guardrails: dict[str, Guardrail]
     providers: dict[str, ConfiguredProvider]
     warnings: tuple[str, ...]
     """What is odd, though not wrong; said at the start."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.json import decode, encode
 
-from . import anthropic, openai
+from . import anthropic, openai, other
 from .answer import Said
 from .options import BadOption, SimulatorOptions, with_headers
 
@@ -64,7 +64,13 @@ class Simulator:
         match (scope["method"], path):
             case (
                 "POST",
-                "/chat/completions" | "/messages" | "/embeddings" | "/messages/count_tokens",
+                "/chat/completions"
+                | "/messages"
+                | "/embeddings"
+                | "/messages/count_tokens"
+                | "/moderations"
+                | "/images/generations"
+                | "/rerank",
             ):
                 if options.require_key and not _has_key(scope):
                     await _reply(send, 401, _error_body(401, path))
@@ -113,6 +119,15 @@ class Simulator:
                 self._count(messages.asked.model, said, 1)
             case "/embeddings":
                 answer, tokens = openai.embeddings_answer(asked)
+                self._count(asked["model"], Said(input_tokens=tokens), 0)
+            case "/moderations":
+                answer = other.moderation(asked)
+                self._count(asked.get("model", "omni-moderation-latest"), Said(), 0)
+            case "/images/generations":
+                answer = other.images(asked)
+                self._count(asked.get("model", "gpt-image-1"), Said(), 0)
+            case "/rerank":
+                answer, tokens = other.rerank(asked)
                 self._count(asked["model"], Said(input_tokens=tokens), 0)
             case _:
                 answer = anthropic.count_answer(anthropic.read_messages(asked, 0, counting=True))

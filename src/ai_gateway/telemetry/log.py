@@ -52,6 +52,7 @@ class CallLine(Struct, omit_defaults=True):
     error: str | None = None
     error_detail: str | None = None
     notes: list[str] | None = None
+    guardrails: list[str] | None = None
     upstream_request_id: str | None = None
 
 
@@ -107,6 +108,7 @@ class Log:
                 error=outcome.error,
                 error_detail=outcome.error_detail,
                 notes=list(outcome.notes) or None,
+                guardrails=outcome.guardrails or None,
                 upstream_request_id=outcome.upstream_request_id,
             )
         )

@@ -102,7 +102,14 @@ class Metrics:
             [],
             _OVERHEAD_BUCKETS,
         )
+        self._guardrails = TallyFamily(
+            "gateway_guardrail_findings",
+            "Calls in which a guardrail found something (action `block`, `redact` or `flag`), or "
+            "could not be asked (`failed`).",
+            ["guardrail", "direction", "action"],
+        )
         for family in (
+            self._guardrails,
             self._http_requests,
             self._http_seconds,
             self._llm_requests,
@@ -135,6 +142,9 @@ class Metrics:
             )
         series[0].value += 1
         series[1].observe(seconds)
+
+    def count_guardrail(self, guardrail: str, direction: str, action: str) -> None:
+        self._guardrails.of(guardrail, direction, action).value += 1
 
     def observe_call(self, outcome: Outcome) -> None:
         target = outcome.target
