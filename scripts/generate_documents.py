@@ -1,13 +1,15 @@
-"""Writes what derives from the code: env.example, docs/configuration.md and docs/providers.md.
+"""Writes what derives from the code: env.example, documents, and tables within documents.
 
 .venv/bin/python scripts/generate_documents.py
 """
 
+import re
 from itertools import groupby
 from pathlib import Path
 
 from ai_gateway.catalogue.provider import load_providers
 from ai_gateway.settings.declared import SETTINGS, Setting
+from ai_gateway.telemetry.declared import METRICS
 
 ROOT = Path(__file__).parent.parent
 TITLES = {
@@ -128,10 +130,35 @@ def providers() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics_table() -> str:
+    lines = ["| metric | labels | meaning |", "| --- | --- | --- |"]
+    for metric in METRICS:
+        labels = ", ".join(metric.labels)
+        lines.append(f"| `{metric.name}` ({metric.kind}) | {labels} | {metric.help} |")
+    return "\n".join(lines)
+
+
+TABLES = {"metrics": metrics_table}
+
+
+def operations() -> str:
+    """The page as it is, its tables anew: each between `<!-- table: NAME -->` and `<!-- end -->`."""
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    for name, write in TABLES.items():
+        begin = f"<!-- table: {name} (made from the code by `make documents`) -->"
+        if page.count(begin) != 1:
+            raise ValueError(f"docs/operations.md needs one line {begin}")
+        within = re.compile(re.escape(begin) + r"\n.*?<!-- end -->", re.S)
+        table = f"{begin}\n{write()}\n<!-- end -->"
+        page = within.sub(lambda _, table=table: table, page, count=1)
+    return page
+
+
 DOCUMENTS = {
     "env.example": env_example,
     "docs/configuration.md": configuration,
     "docs/providers.md": providers,
+    "docs/operations.md": operations,
 }
 
 

@@ -22,6 +22,7 @@ from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
 from ai_gateway.telemetry.log import Log
+from ai_gateway.telemetry.loop_lag import LoopLag
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, address
 from ai_gateway.upstream.faults import UpstreamFault
@@ -53,7 +54,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     if simulator is not None:
         credentials = _simulated(simulator.port)
     metrics = Metrics(__version__)
-    log = Log(settings.log_level, metrics.log_dropped.inc)
+    log = Log(settings.log_level, metrics.log_dropped.add)
     client = UpstreamClient(
         Timeouts(
             connect=settings.connect_timeout,
@@ -92,6 +93,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         )
     )
     log.start()
+    lag = LoopLag(metrics)
+    lag.start()
     try:
         yield Gateway(
             app=app,
@@ -103,6 +106,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         )
     finally:
         client.close()
+        lag.close()
         if simulator is not None:
             await simulator.stop()
         await log.close()

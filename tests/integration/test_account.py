@@ -75,12 +75,12 @@ async def test_metrics_have_their_documented_names_and_labels() -> None:
     for line in (
         'http_requests_total{endpoint="/v1/chat/completions",method="POST",status="200"} 1.0',
         'http_requests_total{endpoint="other",method="GET",status="404"} 1.0',
-        'http_request_duration_seconds_count{endpoint="/v1/chat/completions",method="POST"} 1.0',
+        'http_request_duration_seconds_count{endpoint="/v1/chat/completions",method="POST"} 1\n',
         'llm_requests_total{model="gpt-4o",provider="openai",status="success"} 1.0',
-        'llm_request_duration_seconds_count{model="gpt-4o",provider="openai"} 1.0',
+        'llm_request_duration_seconds_count{model="gpt-4o",provider="openai"} 1\n',
         'llm_tokens_used_total{model="gpt-4o",provider="openai",type="input"} 1000.0',
         'llm_tokens_used_total{model="gpt-4o",provider="openai",type="output"} 100.0',
-        "gateway_overhead_seconds_count 1.0",
+        "gateway_overhead_seconds_count 1\n",
         "gateway_in_flight 0.0",
     ):
         assert line in text

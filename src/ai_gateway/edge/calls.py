@@ -123,6 +123,7 @@ class CallEndpoint:
         except Exception as error:
             # The last resort: whatever failed, the caller gets an answer and the log a line.
             status = 500
+            self._metrics.internal_errors.add()
             self._log.event(
                 "error",
                 "internal_error",

@@ -1,136 +1,120 @@
-"""The gateway's Prometheus metrics, under the names by which they are documented.
+"""The gateway's metrics: the declared families, and what a settled call adds to them.
 
-Label values that callers could invent are bounded: past `_MOST_MODELS` models a new one counts as
-`other`.
+Label values that callers could invent are bounded: past `MOST_MODELS` pairs of provider and model a
+new one counts as `other`, and likewise users and tenants.
 """
 
-from prometheus_client import GC_COLLECTOR, CollectorRegistry, Counter, Gauge, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+import platform
+from collections.abc import Sequence
+
+from msgspec import msgpack
 
 from ai_gateway.model.call import Outcome
 
-from .series import Spread, SpreadFamily, Tally, TallyFamily
+from .declared import BY_NAME, METRICS, MOST_MODELS, MOST_TENANTS, OTHER, Metric
+from .exposition import Exposition
+from .process import PROCESS_READINGS
+from .series import Family, ReadFamily, Reading, Snapshot, Spread, Tally, merged
 
-_HTTP_BUCKETS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-    300,
-)
-_LLM_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
-_OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
-_MOST_MODELS = 200
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(Snapshot).decode
 
 
 class _ModelSeries:
     """What is kept of one provider's model."""
 
-    __slots__ = ("first_token", "input", "labels", "output", "seconds", "statuses")
+    __slots__ = (
+        "cost",
+        "first_token",
+        "input",
+        "labels",
+        "output",
+        "per_token",
+        "seconds",
+        "statuses",
+    )
 
-    def __init__(
-        self,
-        labels: tuple[str, str],
-        seconds: Spread,
-        input_tokens: Tally,
-        output_tokens: Tally,
-    ) -> None:
+    def __init__(self, labels: tuple[str, str], metrics: "Metrics") -> None:
         self.labels = labels
-        self.seconds = seconds
+        self.seconds = metrics.histogram("llm_request_duration_seconds").of(*labels)
+        self.input = metrics.counter("llm_tokens_used_total").of(*labels, "input")
+        self.output = metrics.counter("llm_tokens_used_total").of(*labels, "output")
+        self.cost = metrics.counter("llm_cost_usd_total").of(*labels)
         self.first_token: Spread | None = None
-        self.input = input_tokens
-        self.output = output_tokens
+        self.per_token: Spread | None = None
         self.statuses: dict[str, Tally] = {}
+
+
+class _TenantSeries:
+    __slots__ = ("cost", "input", "outcomes", "output")
+
+    def __init__(self, tenant: str, metrics: "Metrics") -> None:
+        requests = metrics.counter("gateway_tenant_requests_total")
+        self.outcomes = {
+            name: requests.of(tenant, name)
+            for name in ("success", "refused", "failed", "cancelled")
+        }
+        self.input = metrics.counter("gateway_tenant_tokens_total").of(tenant, "input")
+        self.output = metrics.counter("gateway_tenant_tokens_total").of(tenant, "output")
+        self.cost = metrics.counter("gateway_tenant_cost_usd_total").of(tenant)
 
 
 class Metrics:
     """One per process. `observe_http` and `observe_call` are the hot ones."""
 
-    def __init__(self, version: str) -> None:
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        registry.register(GC_COLLECTOR)
-        build = Gauge(
-            "gateway_build", "The running version; always 1.", ["version"], registry=registry
-        )
-        build.labels(version).set(1)
-        self._http_requests = TallyFamily(
-            "http_requests", "HTTP requests answered.", ["method", "endpoint", "status"]
-        )
-        self._http_seconds = SpreadFamily(
-            "http_request_duration_seconds",
-            "From the head of a request to the end of its answer.",
-            ["method", "endpoint"],
-            _HTTP_BUCKETS,
-        )
-        self._llm_requests = TallyFamily(
-            "llm_requests",
-            "Calls to a provider; status is `success`, `cancelled`, or the kind of error.",
-            ["provider", "model", "status"],
-        )
-        self._llm_seconds = SpreadFamily(
-            "llm_request_duration_seconds",
-            "Time a provider took for a whole answer.",
-            ["provider", "model"],
-            _LLM_BUCKETS,
-        )
-        self._llm_first_token = SpreadFamily(
-            "llm_time_to_first_token_seconds",
-            "Time until a stream's first piece of answer.",
-            ["provider", "model"],
-            _LLM_BUCKETS,
-        )
-        self._llm_tokens = TallyFamily(
-            "llm_tokens_used",
-            "Tokens by type: input (cache reads and writes included), output (reasoning included).",
-            ["provider", "model", "type"],
-        )
-        overhead = SpreadFamily(
-            "gateway_overhead_seconds",
-            "The gateway's own part of a call: all the time not spent waiting for a provider.",
-            [],
-            _OVERHEAD_BUCKETS,
-        )
-        self._guardrails = TallyFamily(
-            "gateway_guardrail_findings",
-            "Calls in which a guardrail found something (action `block`, `redact` or `flag`), or "
-            "could not be asked (`failed`).",
-            ["guardrail", "direction", "action"],
-        )
-        for family in (
-            self._guardrails,
-            self._http_requests,
-            self._http_seconds,
-            self._llm_requests,
-            self._llm_seconds,
-            self._llm_first_token,
-            self._llm_tokens,
-            overhead,
-        ):
-            registry.register(family)
-        self._overhead = overhead.of()
+    def __init__(self, version: str, declared: Sequence[Metric] = METRICS) -> None:
+        self._declared = declared
+        self._tallies: dict[str, Family[Tally]] = {}
+        self._spreads: dict[str, Family[Spread]] = {}
+        self._read: dict[str, ReadFamily] = {}
+        for metric in declared:
+            if metric.kind == "histogram":
+                self._spreads[metric.name] = _spread_family(metric)
+            else:
+                self._tallies[metric.name] = Family(metric, Tally)
+        for name, reading in PROCESS_READINGS.items():
+            self.read(name, reading)
+        self._exposition = Exposition(declared)
+        self.gauge("gateway_build_info").of(version, platform.python_version()).set(1)
         self.in_flight = 0
-        Gauge("gateway_in_flight", "Calls being worked on.", registry=registry).set_function(
-            lambda: self.in_flight
-        )
-        self.log_dropped = Counter(
-            "gateway_log_lines_dropped",
-            "Log lines given up because standard output did not take them in time.",
-            registry=registry,
-        )
+        self.read("gateway_in_flight", lambda: float(self.in_flight))
+        self.log_dropped = self.counter("gateway_log_lines_dropped_total").of()
+        self.log_sampled_out = self.counter("gateway_log_lines_sampled_out_total").of()
+        self.internal_errors = self.counter("gateway_internal_errors_total").of()
+        self._overhead = self.histogram("gateway_overhead_seconds").of()
+        self._http_requests = self.counter("http_requests_total")
+        self._http_seconds = self.histogram("http_request_duration_seconds")
+        self._llm_requests = self.counter("llm_requests_total")
+        self._limited = self.counter("rate_limit_exceeded_total")
+        self._hits = self.counter("cache_hits_total").of()
+        self._misses = self.counter("cache_misses_total").of()
+        self._saved = self.counter("cache_saved_usd_total").of()
         self._http: dict[tuple[str, str, int], tuple[Tally, Spread]] = {}
         self._models: dict[tuple[str, str], _ModelSeries] = {}
+        self._tenants: dict[str, _TenantSeries] = {}
+        self._attempts: dict[tuple[str, str], Tally] = {}
+
+    # Families by their declared name, for whoever counts something of its own.
+
+    def counter(self, name: str) -> Family[Tally]:
+        return self._tallies[name]
+
+    def gauge(self, name: str) -> Family[Tally]:
+        return self._tallies[name]
+
+    def histogram(self, name: str) -> Family[Spread]:
+        return self._spreads[name]
+
+    def read(self, name: str, reading: Reading) -> None:
+        """The metric's values are whatever `reading` gives at a scrape: a number, or one by labels."""
+        self._read[name] = ReadFamily(BY_NAME[name], reading)
+
+    def model_labels(self, provider: str, model: str) -> tuple[str, str]:
+        """The pair as labels, under the bound that all families by provider and model share."""
+        series = self._models.get((provider, model)) or self._model_series(provider, model)
+        return series.labels
+
+    # The hot ones
 
     def observe_http(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """`endpoint` is a documented route or `other`; never a path a caller made up."""
@@ -144,9 +128,16 @@ class Metrics:
         series[1].observe(seconds)
 
     def count_guardrail(self, guardrail: str, direction: str, action: str) -> None:
-        self._guardrails.of(guardrail, direction, action).value += 1
+        self.counter("gateway_guardrail_findings_total").of(guardrail, direction, action).value += 1
 
-    def observe_call(self, outcome: Outcome) -> None:
+    def observe_call(self, outcome: Outcome, trace_id: str | None = None) -> None:
+        """`trace_id`: of the trace that is kept of it, for exemplars."""
+        overhead = max(0.0, outcome.total_seconds - outcome.upstream_seconds)
+        self._overhead.observe(overhead, trace_id)
+        if outcome.cache is not None:
+            self._observe_cache(outcome)
+        if outcome.caller is not None:
+            self._observe_caller(outcome, outcome.caller.tenant, outcome.caller.user)
         target = outcome.target
         if target is None or not outcome.attempts:
             return
@@ -158,31 +149,119 @@ class Metrics:
         if count is None:
             count = series.statuses[status] = self._llm_requests.of(*series.labels, status)
         count.value += 1
-        series.seconds.observe(outcome.upstream_seconds)
+        series.seconds.observe(outcome.upstream_seconds, trace_id)
         if outcome.first_token_seconds is not None:
-            if series.first_token is None:
-                series.first_token = self._llm_first_token.of(*series.labels)
-            series.first_token.observe(outcome.first_token_seconds)
+            self._observe_stream(series, outcome, outcome.first_token_seconds, trace_id)
         series.input.value += outcome.usage.input_tokens
         series.output.value += outcome.usage.output_tokens
-        self._overhead.observe(max(0.0, outcome.total_seconds - outcome.upstream_seconds))
+        if outcome.cost is not None:
+            series.cost.value += float(outcome.cost)
+        elif outcome.error is None:
+            self.counter("llm_unpriced_requests_total").of(*series.labels).value += 1
+        self._observe_attempts(outcome, status)
+
+    def _observe_stream(
+        self, series: _ModelSeries, outcome: Outcome, first_token: float, trace_id: str | None
+    ) -> None:
+        if series.first_token is None:
+            family = self.histogram("llm_time_to_first_token_seconds")
+            series.first_token = family.of(*series.labels)
+        series.first_token.observe(first_token, trace_id)
+        after = outcome.usage.output_tokens - 1
+        if after > 0 and outcome.error is None:
+            if series.per_token is None:
+                family = self.histogram("llm_time_per_output_token_seconds")
+                series.per_token = family.of(*series.labels)
+            taken = max(0.0, outcome.upstream_seconds - first_token)
+            series.per_token.observe(taken / after, trace_id)
+
+    def _observe_attempts(self, outcome: Outcome, status: str) -> None:
+        attempts = outcome.attempts
+        before = None
+        for attempt in attempts:
+            provider = attempt.target.provider
+            # Of the last one the outcome knows more than the attempt does.
+            ended = status if attempt is attempts[-1] else attempt.error or "success"
+            count = self._attempts.get((provider, ended))
+            if count is None:
+                count = self.counter("llm_attempts_total").of(provider, ended)
+                self._attempts[(provider, ended)] = count
+            count.value += 1
+            if before is not None:
+                if before.target == attempt.target:
+                    self.counter("llm_retries_total").of(provider).value += 1
+                else:
+                    family = self.counter("llm_fallbacks_total")
+                    family.of(before.target.provider, provider).value += 1
+            before = attempt
+
+    def _observe_cache(self, outcome: Outcome) -> None:
+        assert outcome.cache is not None
+        self.counter("cache_requests_total").of(outcome.cache).value += 1
+        if outcome.cache == "miss":
+            self._misses.value += 1
+        elif outcome.cache != "bypass":
+            self._hits.value += 1
+        if outcome.saved is not None:
+            self._saved.value += float(outcome.saved)
+
+    def _observe_caller(self, outcome: Outcome, tenant: str, user: str) -> None:
+        series = self._tenants.get(tenant)
+        if series is None:
+            name = tenant if len(self._tenants) < MOST_TENANTS else OTHER
+            series = self._tenants.get(name)
+            if series is None:
+                series = self._tenants[name] = _TenantSeries(name, self)
+        status = outcome.status
+        if outcome.error is None:
+            ended = "success"
+        elif outcome.error == "cancelled":
+            ended = "cancelled"
+        else:
+            ended = "refused" if 400 <= status < 500 else "failed"
+        series.outcomes[ended].value += 1
+        series.input.value += outcome.usage.input_tokens
+        series.output.value += outcome.usage.output_tokens
+        if outcome.cost is not None:
+            series.cost.value += float(outcome.cost)
+        if outcome.error in ("rate_limited", "quota_exhausted") and not outcome.attempts:
+            self._limited.of(user).value += 1
 
     def _model_series(self, provider: str, model: str) -> _ModelSeries:
         labels = (provider, model)
-        if len(self._models) >= _MOST_MODELS:
-            labels = (provider, "other")
+        if len(self._models) >= MOST_MODELS:
+            labels = (provider, OTHER)
             kept = self._models.get(labels)
             if kept is not None:
                 return kept
-        series = self._models[labels] = _ModelSeries(
-            labels,
-            self._llm_seconds.of(*labels),
-            self._llm_tokens.of(*labels, "input"),
-            self._llm_tokens.of(*labels, "output"),
-        )
+        series = self._models[labels] = _ModelSeries(labels, self)
         return series
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type, in the format the scraper accepts."""
-        encoder, content_type = choose_encoder(accept)
-        return encoder(self.registry), content_type
+    # What is shown
+
+    def snapshot(self) -> Snapshot:
+        """What this process has counted. `encode_snapshot` carries it to another worker."""
+        found: Snapshot = {}
+        for metric in self._declared:
+            family = (
+                self._read.get(metric.name)
+                or self._spreads.get(metric.name)
+                or self._tallies[metric.name]
+            )
+            found[metric.name] = family.points()
+        return found
+
+    def render(self, accept: str, others: Sequence[bytes] = ()) -> tuple[bytes, str]:
+        """The exposition and its content type, in the format the scraper accepts.
+
+        `others`: the encoded snapshots of the other workers, which are added to this one's.
+        """
+        snapshots = [self.snapshot(), *(_decode(other) for other in others)]
+        return self._exposition.render(merged(self._declared, snapshots), accept)
+
+    def encode_snapshot(self) -> bytes:
+        return _encode(self.snapshot())
+
+
+def _spread_family(metric: Metric) -> Family[Spread]:
+    return Family(metric, lambda: Spread(metric.buckets))
