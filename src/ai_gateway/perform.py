@@ -195,6 +195,11 @@ async def _relay(
         waited = perf_counter()
         try:
             chunk = await stream.read()
+        except UpstreamFault:
+            if not bridge.complete:
+                raise
+            # The answer is whole; how its connection ended is nothing to the caller.
+            break
         finally:
             now = perf_counter()
             outcome.upstream_seconds += now - waited

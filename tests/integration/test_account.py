@@ -1,5 +1,6 @@
 """What is told about calls: headers, metrics, log; and what never is."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -67,6 +68,22 @@ async def test_the_provider_is_sent_the_callers_bytes_and_none_of_its_credential
         assert got.headers["anthropic-version"] == "2023-06-01"
 
 
+async def test_a_header_in_several_lines_is_one_list() -> None:
+    body = (
+        b'{"model":"claude-sonnet-4-5","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
+    )
+    async with providing(answers(b"{}")) as provider, serving(in_front_of(provider)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"anthropic-beta: one\r\nanthropic-beta: two\r\ncontent-length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert provider.got[-1].headers["anthropic-beta"] == "one, two"
+
+
 async def test_metrics_have_their_documented_names_and_labels() -> None:
     async with providing(answers(ANSWER)) as provider, serving(in_front_of(provider)) as running:
         await post(running.url + CHAT, ASKED)
@@ -118,7 +135,9 @@ async def test_health_readiness_documents_and_models() -> None:
         assert "openai/gpt-4o" in {model["id"] for model in models["data"]}
         anthropic = await get(running.url + "/v1/models", {"anthropic-version": "2023-06-01"})
         assert json.loads(anthropic.body)["has_more"] is False
-        assert (await get(running.url + "/v1/models/nothing-like-it")).status == 404
+        unknown = await get(running.url + "/v1/models/nothing-like-it", {"x-request-id": "mine"})
+        assert unknown.status == 404
+        assert unknown.headers["x-request-id"] == "mine"
         assert (await get(running.url + "/v1/models/openai/gpt-4o")).status == 200
 
 

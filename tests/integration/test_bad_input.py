@@ -7,11 +7,16 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from ai_gateway.edge import protocol
 from tests.serving import Running, answers, in_front_of, post, providing, serving
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 GOOD = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}'
+_PART = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    b"content-length: 9\r\n\r\n{"
+)
 
 
 @pytest.fixture
@@ -238,6 +243,110 @@ async def test_wrong_methods_and_unknown_paths_are_told(running: Running) -> Non
     got = await _raw(running, b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
     assert b" 404 " in got
     assert b"unknown_path" in got
+
+
+async def test_a_large_body_in_one_piece_with_the_end_of_its_head_is_no_large_head() -> None:
+    body = chat(messages=[{"role": "user", "content": "x" * 200_000}])
+    head = _head(CHAT, len(body))
+    async with serving({}) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(head[:40])
+        await asyncio.sleep(0.05)
+        writer.write(head[40:] + body)
+        got = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+    assert b" 200 " in got.split(b"\r\n")[0]
+
+
+OFFERS = {
+    "h2c, as Java's HttpClient makes it": (
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+    ),
+    "of something else": b"upgrade: tls/1.2\r\nconnection: keep-alive, upgrade\r\n",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("pause", [0, 0.05])
+async def test_an_offer_to_upgrade_is_passed_over_and_the_body_read(
+    offer: str, pause: float
+) -> None:
+    head = _head(CHAT, len(GOOD), OFFERS[offer])
+    async with serving({}) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        for _ in range(2):
+            # The connection stays fit for the next request.
+            writer.write(head)
+            await asyncio.sleep(pause)
+            writer.write(GOOD)
+            got = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert b" 200 " in got.split(b"\r\n")[0]
+            size = int(got.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            assert b"simulator" in await reader.readexactly(size)
+        writer.close()
+
+
+async def test_an_upgrade_cannot_smuggle_a_request(running: Running) -> None:
+    hidden = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    head = _head(CHAT, len(hidden), b"connection: upgrade\r\nupgrade: h2c\r\n")
+    got = await _raw(running, head + hidden)
+    assert b" 400 " in got.split(b"\r\n")[0]
+    assert b"healthy" not in got
+
+
+@pytest.mark.parametrize("line", [b"CONNECT /v1/models HTTP/1.1", b"CONNECT a.b:443 HTTP/1.1"])
+async def test_no_tunnel_is_opened(running: Running, line: bytes) -> None:
+    got = await _raw(running, line + b"\r\nhost: x\r\n\r\n")
+    assert got.split(b" ")[1] in (b"400", b"405")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"", b""),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ", b"408"),
+        (b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", b"404"),
+        (_PART, b"408"),
+    ],
+    ids=["nothing at all", "half a head", "half a body nobody reads", "half a body"],
+)
+async def test_a_request_that_stops_coming_is_ended(
+    running: Running, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "PATIENCE", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(sent)
+    got = await asyncio.wait_for(reader.read(), 2)
+    assert got.split(b" ", 2)[1:2] == ([status] if status else [])
+    writer.close()
+
+
+async def test_a_body_that_keeps_coming_is_waited_for(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "PATIENCE", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(_head(CHAT, len(GOOD)))
+    for byte in GOOD[:10]:
+        await asyncio.sleep(0.05)
+        writer.write(bytes([byte]))
+    writer.write(GOOD[10:])
+    got = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2)
+    assert b" 502 " in got  # the scripted provider answers nonsense: it was asked
+    writer.close()
+
+
+async def test_a_half_request_behind_another_does_not_spoil_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocol, "PATIENCE", 0.2)
+    async with serving({}) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        slow = b"x-simulator-first-token-ms: 600\r\n"
+        writer.write(_head(CHAT, len(GOOD), slow) + GOOD + b"POST /v1/messages HTTP/1.1\r\nx: ")
+        got = await asyncio.wait_for(reader.read(), 3)
+        writer.close()
+    assert got == b""
 
 
 def _head(path: str, length: int, more: bytes = b"") -> bytes:

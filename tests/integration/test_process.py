@@ -1,6 +1,7 @@
 """Starting and ending, as a process."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from ai_gateway import __version__
 from tests.clients.conftest import start_gateway
-from tests.serving import Got, get, in_front_of, providing, streams
+from tests.serving import Got, get, in_front_of, post, providing, streams
 
 ROOT = Path(__file__).parents[2]
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"word"},"finish_reason":null}]}\n\n'
@@ -76,6 +77,26 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         await asyncio.to_thread(gateway.process.wait, 5)
         assert time.monotonic() - started < 4
         writer.close()
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_a_call_that_outlasts_the_drain_is_told_so(tmp_path: Path, path: str) -> None:
+    async def hang(got: Got, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    async with providing(hang) as provider:
+        environ = {**in_front_of(provider), "ENDPOINT_GRACE": "0", "DRAIN_TIMEOUT": "1"}
+        gateway = start_gateway(tmp_path, **environ)
+        body = b'{"model":"gpt-4o","max_tokens":9,"messages":[{"role":"user","content":"x"}]}'
+        asked = asyncio.create_task(post(gateway.url + path, body))
+        while not provider.got:
+            await asyncio.sleep(0.01)
+        gateway.process.send_signal(signal.SIGTERM)
+        got = await asyncio.wait_for(asked, 5)
+        assert await asyncio.to_thread(gateway.process.wait, 5) == 0
+    assert got.status == 503
+    assert got.headers["retry-after"] == "1"
+    assert "shutting down" in json.loads(got.body)["error"]["message"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -99,7 +99,9 @@ async def test_a_fault_becomes_a_clear_error_in_time(fault: str) -> None:
     script, status, code = FAULTS[fault]
     async with (
         providing(script) as provider,
-        serving({**in_front_of(provider), "TOTAL_TIMEOUT": "1"}) as running,
+        serving(
+            {**in_front_of(provider), "TOTAL_TIMEOUT": "1", "MAX_ANSWER_BYTES": "4000000"}
+        ) as running,
     ):
         for caller, path in CALLERS.items():
             for model in MODELS.values():
@@ -199,6 +201,54 @@ async def test_an_error_before_any_content_is_a_plain_error(path: str) -> None:
         got = await post(running.url + path, asked("gpt-4o", stream=True))
     assert got.status == 529
     assert "error" in json.loads(got.body)
+
+
+@pytest.mark.parametrize("path", CALLERS.values())
+async def test_what_breaks_after_the_whole_answer_is_nothing_to_the_caller(path: str) -> None:
+    async def break_late(got: Got, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+        writer.write(b"transfer-encoding: chunked\r\n\r\n")
+        for piece in (CHUNK, LAST, DONE):
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+    async with providing(break_late) as provider, serving(in_front_of(provider)) as running:
+        got = await post(running.url + path, asked("gpt-4o", stream=True))
+        metrics = (await get(running.url + "/metrics")).body
+    assert b"error" not in got.body
+    assert got.body.endswith(DONE if path == CHAT else b'data: {"type":"message_stop"}\n\n')
+    assert b'llm_requests_total{model="gpt-4o",provider="openai",status="success"} 1.0' in metrics
+
+
+async def test_a_callers_time_limit_holds_while_connecting_too() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    # TLS is asked for, and the server never speaks it.
+    environ = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": f"https://127.0.0.1:{port}/v1"}
+    async with serving(environ) as running:
+        for stream in (False, True):
+            started = time.monotonic()
+            headers = {"x-gateway-timeout-ms": "200"}
+            got = await post(running.url + CHAT, asked("gpt-4o", stream=stream), headers)
+            assert time.monotonic() - started < 1
+            assert got.status == 504
+    server.close()
+
+
+async def test_a_provider_that_wants_another_protocol_is_refused() -> None:
+    async def switch(got: Got, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nbytes")
+        await writer.drain()
+
+    async with providing(switch) as provider, serving(in_front_of(provider)) as running:
+        got = await post(running.url + CHAT, asked("gpt-4o"))
+    assert got.status == 502
+    assert json.loads(got.body)["error"]["code"] == "upstream_protocol"
 
 
 async def test_a_stream_that_stalls_is_ended() -> None:

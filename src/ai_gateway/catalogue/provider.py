@@ -36,6 +36,7 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     developer_role: bool = False
     stream_usage: bool = True
     refused_fields: frozenset[str] = frozenset()
+    renamed_fields: dict[str, str] = {}
     model_prefixes: tuple[str, ...] = ()
     """Model names that can only mean this provider."""
     prices: str = ""
@@ -64,6 +65,7 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     developer_role: bool = False
     stream_usage: bool = True
     refused_fields: frozenset[str] = frozenset()
+    renamed_fields: dict[str, str] = {}
     model_prefixes: tuple[str, ...] = ()
     prices: str = ""
     label: str = ""
@@ -110,6 +112,7 @@ def _provider(name: str, row: _Row) -> Provider:
         developer_role=row.developer_role,
         stream_usage=row.stream_usage,
         refused_fields=row.refused_fields,
+        renamed_fields=row.renamed_fields,
         model_prefixes=row.model_prefixes,
         prices=row.prices or name,
         label=row.label or name,

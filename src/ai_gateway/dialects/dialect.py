@@ -52,6 +52,8 @@ class RenderTarget(Struct, frozen=True, kw_only=True):
     """Chat: the provider takes `stream_options.include_usage`."""
     refused_fields: frozenset[str] = frozenset()
     """Top-level fields the provider is known to refuse; a renderer leaves them out where harmless."""
+    renamed_fields: Mapping[str, str] = {}
+    """Chat: top-level fields the provider knows by another name."""
 
 
 class Rendered(Struct, frozen=True):

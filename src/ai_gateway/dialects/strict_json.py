@@ -69,7 +69,10 @@ def _refuse_duplicates(body: bytes) -> None:
         return None
 
     last: list[str] = []
-    json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    try:
+        json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise _malformed("it is nested too deep") from None
     seen: set[str] = set()
     for name in last:
         if name in seen:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import getrandbits
 from time import perf_counter
 from typing import Any
@@ -98,8 +98,8 @@ class CallEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = perf_counter()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = _request_id(headers)
+        headers = joined(scope["headers"])
+        request_id = request_id_of(headers)
         reply = AsgiReply(scope, send)
         # Taken out, so that scope and connection do not hold each other: a call leaves no cycles
         # behind for the garbage collector.
@@ -119,7 +119,8 @@ class CallEndpoint:
         except asyncio.CancelledError:
             # The caller left (the connection let go of us) or the time to drain is over.
             if connection is None or connection.carrier is not None:
-                await self._cut_short(request_id, reply)
+                status = 503
+                await self._cut_short(request_id, received, reply)
         except Exception as error:
             # The last resort: whatever failed, the caller gets an answer and the log a line.
             status = 500
@@ -188,10 +189,37 @@ class CallEndpoint:
         receive: Receive,
     ) -> None:
         """A refusal before, or a fault outside, the path of the call."""
-        body = DIALECTS[self.route.dialect].render_error(error, request_id)
         if reply.begun:
-            await self._cut_short(request_id, reply)
+            await self._cut_short(request_id, received, reply)
             return
+        body = DIALECTS[self.route.dialect].render_error(error, request_id)
+        outcome = self._outcome(error, request_id, received)
+        if error.kind != "too_large":
+            await reply.whole(outcome, body)
+            return
+        await reply.all_but_the_end(outcome, body, [("connection", "close")])
+        await linger(receive)
+        await reply.end()
+
+    async def _cut_short(self, request_id: str, received: float, reply: AsgiReply) -> None:
+        """Ends what cannot go on, so that the caller knows: a stream, or a call yet unanswered."""
+        dialect = DIALECTS[self.route.dialect]
+        if reply.streaming:
+            error = GatewayError(
+                "unavailable", "The gateway had to end this stream.", code="stream_cut"
+            )
+            await reply.piece(dialect.render_stream_error(error, request_id))
+            await reply.end()
+        elif not reply.begun:
+            error = GatewayError(
+                "unavailable", "The gateway is shutting down. Try again.", code="shutting_down"
+            )
+            outcome = self._outcome(error, request_id, received)
+            body = dialect.render_error(error, request_id)
+            await reply.whole(outcome, body, [("retry-after", "1")])
+
+    def _outcome(self, error: GatewayError, request_id: str, received: float) -> Outcome:
+        """For an answer outside the path of the call."""
         request = Request(
             id=request_id,
             operation=self.route.operation,
@@ -201,26 +229,21 @@ class CallEndpoint:
             headers={},
             received=received,
         )
-        outcome = Outcome(request=request, status=error.status)
-        if error.kind != "too_large":
-            await reply.whole(outcome, body)
-            return
-        await reply.all_but_the_end(outcome, body, [("connection", "close")])
-        await linger(receive)
-        await reply.end()
-
-    async def _cut_short(self, request_id: str, reply: AsgiReply) -> None:
-        """Ends a stream that cannot go on, so that its reader knows."""
-        if not reply.streaming:
-            return
-        error = GatewayError(
-            "unavailable", "The gateway had to end this stream.", code="stream_cut"
-        )
-        await reply.piece(DIALECTS[self.route.dialect].render_stream_error(error, request_id))
-        await reply.end()
+        return Outcome(request=request, status=error.status)
 
 
-def _request_id(headers: Mapping[bytes, bytes]) -> str:
+def joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; one given in several lines is their list (RFC 9110, section 5.3)."""
+    headers = dict(lines)
+    if len(headers) != len(lines):
+        headers = {}
+        for name, value in lines:
+            headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
+    return headers
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's own where it is fit to be one, else a new one."""
     given = headers.get(b"x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode("ascii")

@@ -54,13 +54,24 @@ class ModelsEndpoint:
     async def get(self, request: Request) -> Response:
         anthropic = "anthropic-version" in request.headers
         try:
-            facts = self._directory.plan("chat", request.path_params["id"])[0].facts
+            facts = self._facts(request.path_params["id"])
         except GatewayError as error:
             dialect = DIALECTS["anthropic_messages" if anthropic else "openai_chat"]
             return Response(
-                dialect.render_error(error, ""), error.status, media_type="application/json"
+                dialect.render_error(error, request.scope["gateway.request_id"]),
+                error.status,
+                media_type="application/json",
             )
         return _json(_anthropic(facts) if anthropic else _openai(facts))
+
+    def _facts(self, name: str) -> ModelFacts:
+        """Raises GatewayError(not_found | invalid_request)."""
+        try:
+            return self._directory.plan("chat", name)[0].facts
+        except GatewayError as error:
+            if error.code != "unsupported_operation":
+                raise
+            return self._directory.plan("embeddings", name)[0].facts
 
 
 def _openai(facts: ModelFacts) -> OpenAIModel:

@@ -1,9 +1,12 @@
 """Uvicorn's HTTP/1.1 protocol, held a little tighter.
 
-- The head of a request is bounded (431), which llhttp alone does not do.
+- The head of a request is bounded in size (431), and a request that stops coming in time (408),
+  which llhttp alone does not do.
 - Trailers never become headers.
 - A call whose caller leaves is cancelled at once, and with it its upstream request: the task that
   carries the call registers itself by the scope's `gateway.connection`.
+- An offer to upgrade that is not taken is passed over (RFC 9110, section 7.8). llhttp stops reading
+  at one, body and all, and Java's HttpClient makes one (h2c) with its first request.
 
 Conflicting or repeated `Content-Length` and `Transfer-Encoding` are refused by llhttp itself.
 """
@@ -11,6 +14,7 @@ Conflicting or repeated `Content-Length` and `Transfer-Encoding` are refused by 
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -19,39 +23,103 @@ from uvicorn.protocols.http.httptools_impl import (
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
+PATIENCE = 30.0
+"""Seconds for a whole head, and for each next piece of a body."""
 
+_REFUSAL = (
+    b"HTTP/1.1 %b\r\n"
+    b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+)
+_REFUSAL_BODY = (
+    b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}'
+)
 _TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+    b"431 Request Header Fields Too Large",
+    b"The request head is larger than 64 KiB or has more than 256 headers.",
+    b"headers_too_large",
 )
-_TOO_LARGE_BODY = (
-    b'{"error":{"message":"The request head is larger than 64 KiB or has more than 256 headers.",'
-    b'"type":"invalid_request_error","param":null,"code":"headers_too_large"}}'
+_TOO_SLOW = (
+    b"408 Request Timeout",
+    b"The request stopped coming for 30 seconds.",
+    b"request_too_slow",
 )
+_NOT_HTTP = (
+    b"400 Bad Request",
+    b"This is not a well-formed HTTP/1.1 request.",
+    b"invalid_http",
+)
+_OFFERS = (b"upgrade", b"http2-settings")
 
 
 class GatewayProtocol(HttpToolsProtocol):
     carrier: asyncio.Task[Any] | None = None
     """The task that carries the call in hand, while its caller's leaving should cancel it."""
-    _head_bytes = 0
     _in_head = False
+    _head_bytes = 0
+    """What the lines of the head came to, as far as they have been parsed."""
+    _unended_bytes = 0
+    """What came without ending the head: an endless line is never parsed as one."""
+    _incomplete = True
+    """A request is awaited or under way."""
+    _heard = False
+    """Something came since the last look."""
+    _lookout: asyncio.TimerHandle | None = None
+    _declined = False
+    """The head in hand offers an upgrade that is not taken."""
     _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_out()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._in_head and self._head_bytes + len(data) > MAX_HEAD_BYTES:
-            # One endless header never reaches on_header: count what came of it.
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse_head()
+        self._heard = True
+        was_in_head = self._in_head
+        self._unset_keepalive_if_required()
+        self._parse(data)
+        if self._incomplete and not self._refused:
+            if self._in_head:
+                if was_in_head:
+                    self._unended_bytes += len(data)
+                if max(self._head_bytes, self._unended_bytes) > MAX_HEAD_BYTES:
+                    self._refuse(*_TOO_LARGE)
+                    return
+            if self._lookout is None:
+                self._look_out()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(*_NOT_HTTP)
+        except httptools.HttpParserUpgrade as offer:
+            if self._declined:
+                self._read_again(data[offer.args[0] :])
+            elif self._should_upgrade():
+                self.handle_websocket_upgrade()
+
+    def _read_again(self, rest: bytes) -> None:
+        """The head anew, without the offer it made; then what stood behind it."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [o.strip() for o in value.lower().split(b",")]
+                value = b", ".join(o for o in options if o not in _OFFERS)
+            if name not in _OFFERS:
+                lines.append(b"%b: %b" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["gateway.connection"] = self  # type: ignore[typeddict-unknown-key]
-        self._head_bytes = 0
-        self._in_head = True
+        self._head_bytes = self._unended_bytes = 0
+        self._in_head = self._incomplete = True
+        self._declined = False
 
     def on_url(self, url: bytes) -> None:
         self._head_bytes += len(url)
@@ -66,8 +134,12 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
-            self._refuse_head()
+            self._refuse(*_TOO_LARGE)
             return
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self._declined = self.parser.get_method() != b"CONNECT"
+            if self._declined:
+                return
         super().on_headers_complete()
         self.scope["gateway.cycle"] = self.cycle  # type: ignore[typeddict-unknown-key]
 
@@ -76,11 +148,19 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._refused:
-            super().on_message_complete()
+        if self._refused or self._declined:
+            return
+        self._incomplete = False
+        if self._lookout is not None:
+            self._lookout.cancel()
+            self._lookout = None
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._lookout is not None:
+            self._lookout.cancel()
+            self._lookout = None
         if self.carrier is not None:
             self.carrier.cancel()
             self.carrier = None
@@ -110,8 +190,30 @@ class GatewayProtocol(HttpToolsProtocol):
             cycle.transport.close()
         cycle.on_response()
 
-    def _refuse_head(self) -> None:
-        self._refused = True
-        if not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
+    def _look_out(self) -> None:
+        self._heard = False
+        self._lookout = self.loop.call_later(PATIENCE, self._look)
+
+    def _look(self) -> None:
+        """A head must be whole by now; a body must have grown, unless we held it back ourselves."""
+        self._lookout = None
+        if self._in_head:
+            self._refuse(*_TOO_SLOW)
+        elif self._heard or self.flow.read_paused:
+            self._look_out()
+        elif not self.cycle:
+            # Not a byte has come.
             self.transport.close()
+        else:
+            self._refuse(*_TOO_SLOW)
+
+    def _refuse(self, status: bytes, message: bytes, code: bytes) -> None:
+        """Ends the connection, with an answer unless it would be taken for another request's."""
+        self._refused = True
+        cycle = self.cycle
+        unanswered = bool(cycle) and not cycle.response_complete
+        its_own = unanswered and cycle.more_body and not cycle.response_started
+        if (not unanswered or (its_own and not self.pipeline)) and not self.transport.is_closing():
+            body = _REFUSAL_BODY % (message, code)
+            self.transport.write(_REFUSAL % (status, len(body), body))
+        self.transport.close()

@@ -17,7 +17,7 @@ from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import App, Message, Receive, Scope, Send
-from .calls import CALL_ROUTES, CallEndpoint
+from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of
 from .documents import DocumentEndpoints
 from .models import ModelsEndpoint
 from .operations import OperationsEndpoints
@@ -88,16 +88,21 @@ def _pages(parts: Parts) -> Starlette:
 
 
 def _count(app: App, metrics: Metrics) -> App:
-    """Counts requests by documented route, never by a path that a caller made up."""
+    """Gives requests their ids and counts them by documented route, never by a path that a caller
+    made up."""
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         status = 500
+        request_id = scope["gateway.request_id"] = request_id_of(joined(scope["headers"]))
 
         async def watching_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()), (b"x-request-id", request_id.encode("ascii"))
+                ]  # fmt: skip
             await send(message)
 
         try:
@@ -138,4 +143,5 @@ async def _internal(request: HttpRequest, error: Exception) -> Response:
 def _error(request: HttpRequest, error: GatewayError) -> Response:
     anthropic = "anthropic-version" in request.headers
     dialect = DIALECTS["anthropic_messages" if anthropic else "openai_chat"]
-    return Response(dialect.render_error(error, ""), error.status, media_type="application/json")
+    body = dialect.render_error(error, request.scope["gateway.request_id"])
+    return Response(body, error.status, media_type="application/json")

@@ -25,7 +25,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """The route as documented, such as `/v1/chat/completions`; a bounded label."""
     body: bytes
     headers: Mapping[bytes, bytes]
-    """Names in lower case; of a repeated header, the last."""
+    """Names in lower case; a repeated header's values are joined by commas."""
     received: float
     """`time.perf_counter()` when the head had arrived."""
     timeout: float | None = None

@@ -139,4 +139,5 @@ def _render_target(provider: Provider, model: str, facts: ModelFacts) -> RenderT
         developer_role=provider.developer_role,
         stream_usage=provider.stream_usage,
         refused_fields=provider.refused_fields,
+        renamed_fields=provider.renamed_fields,
     )

@@ -212,7 +212,7 @@ class _Loader:
     ) -> tuple[Secret | None, str]:
         text = self._environ.get(provider.key_env, "").strip()
         if text:
-            if not text.isascii() or not text.isprintable():
+            if not _is_key(text):
                 self._problem(
                     "environment",
                     provider.key_env,
@@ -224,14 +224,19 @@ class _Loader:
         if "key" in fields:
             reference, line = fields["key"]
             where = f"{self._file}:{line}"
-            return self._secret(reference, where, f"providers.{provider.name}.key"), where
+            name = f"providers.{provider.name}.key"
+            key = self._secret(reference, where, name)
+            if key is not None and not _is_key(key.reveal()):
+                self._problem(where, name, "is no key: it holds odd characters", "Copy it anew.")
+                return None, "none"
+            return key, where
         return None, "none"
 
     def _custom(self, name: str, entry: Entry) -> ConfiguredProvider | None:
         """A provider that is not in the table: it needs only its base URL."""
         fields = self._fields(name, entry)
         where = f"{self._file}:{entry.line}"
-        if not name.isidentifier() and not name.replace("-", "_").isidentifier():
+        if not (name.isascii() and name.replace("-", "_").isidentifier()):
             self._problem(
                 where, name, "is no name for a provider", "Use letters, digits and dashes."
             )
@@ -287,3 +292,8 @@ class _Loader:
         if not path:
             path = urlsplit(default).path if default else "/v1"
         return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _is_key(text: str) -> bool:
+    """Fit to stand in a request's head."""
+    return text.isascii() and text.isprintable()

@@ -32,7 +32,7 @@ def resolve_secret(reference: str, environ: Mapping[str, str]) -> Secret:
     if not colon or kind not in ("env", "file"):
         raise ValueError("a secret is given by reference: 'env:NAME' or 'file:/path'")
     if kind == "env":
-        value = environ.get(rest, "")
+        value = environ.get(rest, "").strip()
         if not value:
             raise ValueError(f"the environment variable {rest} is not set")
         return Secret(value)

@@ -95,7 +95,9 @@ class UpstreamStream:
         request = self._request
         fresh = False
         while True:
-            connection = await self._pool.acquire(request.address.origin, fresh=fresh)
+            connection = await self._pool.acquire(
+                request.address.origin, fresh=fresh, deadline=deadline
+            )
             self._connection = connection
             connection.begin(
                 request.head(),
@@ -175,7 +177,7 @@ class UpstreamClient:
         deadline = asyncio.get_running_loop().time() + self._total(request)
         fresh = False
         while True:
-            connection = await self._pool.acquire(origin, fresh=fresh)
+            connection = await self._pool.acquire(origin, fresh=fresh, deadline=deadline)
             try:
                 connection.begin(
                     request.head(), request.body, deadline=deadline, limit=self._max_answer_bytes

@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.fail(UpstreamFault("protocol", "the provider's answer is not HTTP"))
             return
         if self._streaming or self.complete or self._fault is not None:

@@ -12,6 +12,7 @@ _IDLE_SECONDS = 60.0
 _SWEEP_SECONDS = 15.0
 _MOST_IDLE = 1024
 _WATCH_SECONDS = 0.05
+_TOO_LATE = "the provider did not answer in time"
 
 
 class Origin(Struct, frozen=True):
@@ -33,11 +34,14 @@ class Pool:
         self._busy: set[Connection] = set()
         self._watchman: asyncio.TimerHandle | None = None
 
-    async def acquire(self, origin: Origin, *, fresh: bool) -> Connection:
-        """A connection for one call, to be released. Raises UpstreamFault(connect)."""
+    async def acquire(self, origin: Origin, *, fresh: bool, deadline: float) -> Connection:
+        """A connection for one call, to be released; `deadline` is by the loop's clock.
+
+        Raises UpstreamFault(connect | timeout).
+        """
         connection = None if fresh else self._take_idle(origin)
         if connection is None:
-            connection = await self._connect(origin)
+            connection = await self._connect(origin, deadline)
         self._busy.add(connection)
         if self._watchman is None:
             loop = asyncio.get_running_loop()
@@ -49,7 +53,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in [c for c in self._busy if c.overdue(now)]:
-            connection.fail(UpstreamFault("timeout", "the provider did not answer in time"))
+            connection.fail(UpstreamFault("timeout", _TOO_LATE))
         self._watchman = loop.call_later(_WATCH_SECONDS, self._watch) if self._busy else None
 
     def _take_idle(self, origin: Origin) -> Connection | None:
@@ -63,11 +67,12 @@ class Pool:
                 return connection
         return None
 
-    async def _connect(self, origin: Origin) -> Connection:
-        """A new connection. Raises UpstreamFault(connect)."""
+    async def _connect(self, origin: Origin, deadline: float) -> Connection:
+        """A new connection. Raises UpstreamFault(connect | timeout)."""
         loop = asyncio.get_running_loop()
+        patience = loop.time() + self._connect_timeout
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout_at(min(patience, deadline)):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop),
                     origin.host,
@@ -75,6 +80,8 @@ class Pool:
                     ssl=self._context() if origin.secure else None,
                 )
         except TimeoutError:
+            if deadline < patience:
+                raise UpstreamFault("timeout", _TOO_LATE) from None
             raise UpstreamFault("connect", "the provider could not be reached in time") from None
         except ssl.SSLError:
             raise UpstreamFault(

@@ -1,6 +1,7 @@
 """Same dialect on both sides: only what must change changes."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -55,6 +56,30 @@ def test_a_field_the_provider_refuses_is_dropped_if_it_says_nothing_else_refused
             with pytest.raises(Untranslatable) as caught:
                 CHAT.rewrite(CHAT.peek(body), body, target)
             assert caught.value.field == "logprobs"
+
+
+def test_a_field_the_provider_names_otherwise_is_sent_under_its_name() -> None:
+    target = RenderTarget(model="gpt-4o", renamed_fields={"seed": "random_seed"})
+    body = b'{"model":"gpt-4o","messages":[{"role":"user","content":""}],"seed":5}'
+    changed = json.loads(CHAT.rewrite(CHAT.peek(body), body, target))
+    assert changed["random_seed"] == 5
+    assert "seed" not in changed
+
+
+def test_a_deep_body_is_read_or_refused_however_it_is_spaced() -> None:
+    for depth in range(700, 1100):
+        for value in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
+            body = b'{"model":"m" ,"messages":[{"role":"user","content":""}],"x":%s}' % value
+            # Where the limit lies is Python's affair; beyond it is a refusal, never a fault.
+            with suppress(GatewayError):
+                CHAT.peek(body)
+
+
+def test_usage_among_events_that_cannot_be_told_apart_hides_none_of_them() -> None:
+    watcher = CHAT.watch(True)
+    mixed = b": a comment\r\n\r\n" + EVENT + USAGE
+    assert watcher.feed(mixed) + watcher.end() == mixed
+    assert watcher.usage is not None
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])

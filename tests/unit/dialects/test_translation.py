@@ -7,6 +7,7 @@ import pytest
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
 from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.sse import ServerSentEvent, parse_events
 from ai_gateway.model.errors import Untranslatable
 
 CHAT, MESSAGES = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
@@ -166,6 +167,60 @@ CHAT_TO_MESSAGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
     ),
     ("defaults that say nothing", {"n": 1, "logprobs": False, "presence_penalty": 0}, {}),
+    (
+        "texts of nothing but white space are left out",
+        {
+            "messages": [
+                {"role": "user", "content": "a"},
+                {"role": "assistant", "content": " \n"},
+                {"role": "user", "content": "b"},
+            ]
+        },
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+                }
+            ]
+        },
+    ),
+    (
+        "ids of calls in the letters that Anthropic takes",
+        {
+            "messages": [
+                {"role": "user", "content": "a"},
+                {
+                    "role": "assistant",
+                    "tool_calls": [
+                        {
+                            "id": "functions.f:0",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": "{}"},
+                        }
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "functions.f:0", "content": "r"},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "a"}]},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "tool_use", "id": "functions_f_0", "name": "f", "input": {}}
+                    ],
+                },
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "tool_result", "tool_use_id": "functions_f_0", "content": "r"}
+                    ],
+                },
+            ]
+        },
+    ),
 ]
 
 
@@ -220,6 +275,7 @@ REFUSED_FOR_MESSAGES: list[tuple[str, dict[str, Any]]] = [
         {"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]},
     ),
     ("messages", {"messages": [{"role": "assistant", "content": "a"}]}),
+    ("messages", {"messages": [{"role": "user", "content": " "}]}),
     ("temperature", {"reasoning_effort": "low", "temperature": 0.5}),
     ("tool_choice", {"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "required"}),
 ]
@@ -237,6 +293,7 @@ MESSAGES_TO_CHAT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("max_tokens", {}, {"max_tokens": 9}),
     ("stop_sequences", {"stop_sequences": ["a"]}, {"stop": ["a"]}),
     ("metadata.user_id", {"metadata": {"user_id": "u"}}, {"user": "u"}),
+    ("service_tier", {"service_tier": "standard_only"}, {"service_tier": "default"}),
     (
         "system text",
         {"system": "s"},
@@ -396,6 +453,58 @@ def test_thinking_in_a_history_is_noted_where_it_cannot_be_sent() -> None:
     found, rendered = to_chat(messages=history)
     assert "thinking" not in json.dumps(found)
     assert any("thinking" in note for note in rendered.notes)
+
+
+def test_what_a_provider_refuses_is_noted_where_harmless_and_renamed_where_it_has_a_name() -> None:
+    mistral = RenderTarget(
+        model="m", refused_fields=frozenset({"user"}), renamed_fields={"max_tokens": "most"}
+    )
+    found, rendered = to_chat(mistral, metadata={"user_id": "u"})
+    assert "user" not in found
+    assert "user left out: the provider does not take it" in rendered.notes
+    assert (found.get("max_tokens"), found["most"]) == (None, 9)
+    with pytest.raises(Untranslatable) as caught:
+        to_chat(RenderTarget(model="m", refused_fields=frozenset({"top_p"})), top_p=0.5)
+    assert caught.value.field == "top_p"
+
+
+def test_what_only_anthropic_manages_is_left_out_and_noted() -> None:
+    found, rendered = to_chat(context_management={"edits": []})
+    assert "context_management" not in found
+    assert rendered.notes == ("context_management left out: the provider has no like of it",)
+
+
+def test_a_call_cut_by_the_output_limit_is_told_not_failed() -> None:
+    call = {"id": "1", "function": {"name": "f", "arguments": '{"a": "b'}}
+    choice = {"message": {"content": "x", "tool_calls": [call]}, "finish_reason": "length"}
+    answer = CHAT.parse_answer(json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode())
+    chat = MESSAGES.parse_request(b'{"model":"m","messages":[]}')
+    rendered = MESSAGES.render_answer(answer, chat)
+    found = json.loads(rendered.body)
+    assert found["stop_reason"] == "max_tokens"
+    assert found["content"][1] == {"type": "tool_use", "id": "1", "name": "f", "input": {}}
+    assert rendered.notes == ("a tool call was cut by the output limit: its input is left empty",)
+
+
+def test_calls_that_a_provider_all_numbers_0_are_told_apart_by_their_ids() -> None:
+    decoder, encoder = (
+        CHAT.decoder(),
+        MESSAGES.encoder(CHAT.parse_request(b'{"model":"m","messages":[]}')),
+    )
+    out = b""
+    for call_id in ("a", "b"):
+        call = {"index": 0, "id": call_id, "function": {"name": "f", "arguments": "{}"}}
+        chunk = {"id": "c", "model": "m", "choices": [{"delta": {"tool_calls": [call]}}]}
+        for event in decoder.feed(ServerSentEvent("message", json.dumps(chunk).encode())):
+            out += encoder.feed(event)
+    for event in decoder.feed(ServerSentEvent("message", b"[DONE]")):
+        out += encoder.feed(event)
+    starts = [e for e in parse_events(out) if e.event == "content_block_start"]
+    assert [json.loads(e.data)["content_block"]["id"] for e in starts] == ["a", "b"]
+    assert out.count(b'"partial_json":"{}"') == 2
+    assert [
+        json.loads(e.data)["index"] for e in parse_events(out) if e.event == "content_block_stop"
+    ] == [0, 1]
 
 
 STOPS = [

@@ -55,6 +55,8 @@ BAD = [
     ("providers:\n  openai:\n    key: sk-secret", "a secret is given by reference"),
     ("providers:\n  openai:\n    key: env:NOT_SET", "the environment variable NOT_SET is not set"),
     ("providers:\n  openai:\n    key: file:/no/such", "the file such cannot be read"),
+    ("providers:\n  openai:\n    key: env:ODD", "gateway.yaml:3: providers.openai.key: is no key: it holds odd characters"),
+    ("providers:\n  acmé:\n    base_url: http://x", "acmé: is no name for a provider"),
     ("providers:\n  acme:\n    base_url: ftp://x", "must be an http or https address"),
     ("providers:\n  acme:\n    base_url: http://u:p@x/", "must be an http or https address"),
     ("routes:\n  smart:\n    targets:\n    - model: a\n      wieght: 1", "gateway.yaml:5: routes.smart.targets[0].wieght: there is no such setting. Did you mean weight?"),
@@ -66,7 +68,7 @@ BAD = [
 
 @pytest.mark.parametrize(("text", "expected"), BAD)
 def test_each_problem_names_file_line_and_remedy(text: str, expected: str, tmp_path: Path) -> None:
-    found = problems(text, tmp_path)
+    found = problems(text, tmp_path, ODD="clé")
     assert any(expected in problem for problem in found), found
     assert not any("secret" in problem and "sk-" in problem for problem in found)
 

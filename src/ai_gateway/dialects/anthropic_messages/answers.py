@@ -77,7 +77,11 @@ def _structured(part: Part) -> Part:
 def render_answer(answer: Answer, chat: Chat) -> Rendered:
     notes: dict[str, None] = {}
     content: list[dict[str, object]] = []
+    cut = answer.stop in ("length", "context_window")
     for part in answer.parts:
+        if cut and isinstance(part, ToolCall) and not _is_object(part.arguments):
+            notes["a tool call was cut by the output limit: its input is left empty"] = None
+            part = ToolCall(id=part.id, name=part.name, arguments="")
         block = block_of(part, notes)
         if block is not None:
             content.append(block)
@@ -133,9 +137,14 @@ def tool_input(part: ToolCall) -> Raw:
     """The arguments as an object. Raises BadAnswer where the model wrote something else."""
     if not part.arguments.strip():
         return Raw(b"{}")
-    arguments = part.arguments.encode()
+    if not _is_object(part.arguments):
+        raise BadAnswer("a tool call's arguments are no JSON object")
+    return Raw(part.arguments.encode())
+
+
+def _is_object(text: str) -> bool:
     try:
-        msgspec.json.decode(arguments, type=dict[str, Raw])
+        msgspec.json.decode(text, type=dict[str, Raw])
     except UNREADABLE:
-        raise BadAnswer("a tool call's arguments are no JSON object") from None
-    return Raw(arguments)
+        return False
+    return True

@@ -1,5 +1,7 @@
 """Chat -> Messages bytes, for a caller of another dialect."""
 
+import re
+
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
@@ -34,6 +36,7 @@ from .reasoning import thinking_for
 DEFAULT_MAX_TOKENS = 4096
 _NO_ARGUMENTS = Raw(b'{"type":"object","properties":{}}')
 _arguments = Decoder(dict[str, Raw])
+_NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 _NOT_EXPRESSIBLE: dict[str, tuple[object, ...]] = {
     # Fields Messages has no like of, and the values that mean what it does anyway.
@@ -52,7 +55,7 @@ _HARMLESS_EXTRAS: dict[str, tuple[bytes, ...]] = {
     "prompt_cache_retention": (),
     "safety_identifier": (),
     "store": (b"false",),
-    "modalities": (b'["text"]', b'["text"]'),
+    "modalities": (b'["text"]',),
 }
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
@@ -215,6 +218,8 @@ class RequestRenderer:
             raise Untranslatable("messages", "The chosen model needs at least one user message.")
         if turns[0].role != "user":
             raise Untranslatable("messages", "The chosen model needs a user message first.")
+        if not turns[0].content:
+            raise Untranslatable("messages", "The chosen model takes no empty user message.")
         self._tidy(turns)
         if len(system) == 1 and system[0].cache is None:
             return system[0].text, turns
@@ -249,6 +254,9 @@ class RequestRenderer:
         match part:
             case Text(text=""):
                 return None
+            case Text() if part.text.isspace():
+                self._note("a text of white space alone left out: the provider takes none")
+                return None
             case Text():
                 return text_to_block(part)
             case Image():
@@ -260,7 +268,7 @@ class RequestRenderer:
             case ToolCall():
                 block: dict[str, object] = {
                     "type": "tool_use",
-                    "id": part.id,
+                    "id": _call_id(part.id),
                     "name": part.name,
                     "input": _input(part),
                 }
@@ -284,7 +292,7 @@ class RequestRenderer:
                 )
 
     def _tool_result(self, part: ToolResult) -> dict[str, object]:
-        block: dict[str, object] = {"type": "tool_result", "tool_use_id": part.call_id}
+        block: dict[str, object] = {"type": "tool_result", "tool_use_id": _call_id(part.call_id)}
         if len(part.parts) == 1 and isinstance(part.parts[0], Text):
             block["content"] = part.parts[0].text
         elif part.parts:
@@ -324,6 +332,12 @@ class RequestRenderer:
             if out["type"] != "none":
                 out["disable_parallel_tool_use"] = True
         return out
+
+
+def _call_id(given: str) -> str:
+    """Anthropic takes letters, digits, `_` and `-` in ids; other models' (Kimi's `functions.f:0`)
+    may hold more."""
+    return _NOT_IN_IDS.sub("_", given)
 
 
 def _input(call: ToolCall) -> object:

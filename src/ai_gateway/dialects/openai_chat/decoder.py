@@ -39,7 +39,8 @@ class ChatDecoder:
         self._finished = False
         self._next_index = 0
         self._open: tuple[type[Part], int] | None = None
-        self._tools: dict[int, int] = {}
+        self._tools: dict[int, tuple[int, str | None]] = {}
+        """By the provider's index: ours, and the call's id."""
         self._stop: StopReason | None = None
         self._usage: Usage | None = None
 
@@ -138,19 +139,22 @@ class ChatDecoder:
                 self._single(Opaque(dialect=DIALECT, kind=kind, raw=Raw(encode(call))), out)
             return
         wire_index = call.index if call.index is not None else position
-        index = self._tools.get(wire_index)
+        index, call_id = self._tools.get(wire_index, (None, None))
+        if index is not None and function.name and call.id not in (None, "", call_id):
+            # Some providers number every call 0: another id and name is another call.
+            out.append(PartEnd(index=index))
+            index = None
         if index is None:
             if not function.name:
                 raise BadAnswer("a tool call began without a name")
             self._end_open(out)
-            index = self._tools[wire_index] = self._next_index
+            index = self._next_index
+            self._tools[wire_index] = (index, call.id)
             self._next_index += 1
             out.append(
                 PartStart(
                     index=index,
-                    part=ToolCall(
-                        id=call.id or f"call_{wire_index}", name=function.name, arguments=""
-                    ),
+                    part=ToolCall(id=call.id or f"call_{index}", name=function.name, arguments=""),
                 )
             )
         if function.arguments:
@@ -163,7 +167,7 @@ class ChatDecoder:
 
     def _end_parts(self, out: list[Event]) -> None:
         self._end_open(out)
-        out.extend(PartEnd(index=index) for index in self._tools.values())
+        out.extend(PartEnd(index=index) for index, _ in self._tools.values())
         if self._stop == "stop" and self._tools:
             # OpenAI says `stop` where the call was forced by tool_choice.
             self._stop = "tool_calls"

@@ -63,7 +63,8 @@ def rewrite(peeked: Peek, body: bytes, target: RenderTarget) -> bytes:
         changed["stream_options"] = _with_usage(fields.get("stream_options"))
     renamed = _max_tokens_renamed(fields, target)
     refused = [name for name in target.refused_fields if name in fields]
-    if not changed and renamed is None and not refused:
+    others = [name for name in target.renamed_fields if name in fields]
+    if not (changed or renamed or refused or others):
         return body
     out: dict[str, object] = {**fields, **changed}
     if renamed is not None:
@@ -73,6 +74,8 @@ def rewrite(peeked: Peek, body: bytes, target: RenderTarget) -> bytes:
         if value != _NULL and value not in _DEFAULTS.get(name, ()):
             raise Untranslatable(name, f"The provider does not take {name}. Leave it out.")
         del out[name]
+    for name in others:
+        out[target.renamed_fields[name]] = out.pop(name)
     return encode(out)
 
 

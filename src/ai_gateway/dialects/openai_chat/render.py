@@ -24,6 +24,9 @@ from .requests import DIALECT
 
 _ANY_OBJECT = Raw(b'{"type":"object","properties":{}}')
 _HARMLESS_EXTRAS = frozenset({"metadata", "betas", "container", "context_management"})
+_HARMLESS = frozenset({"user", "stream_options"})
+"""Fields that change nothing in the answer."""
+_SERVICE_TIERS = {"standard_only": "default"}
 
 CACHE_NOTE = "cache_control ignored: the provider caches by itself"
 THINKING_NOTE = "thinking left out of the history: the provider does not take it back"
@@ -40,7 +43,7 @@ class _Notes:
 def render_request(chat: Chat, target: RenderTarget) -> Rendered:
     """Raises Untranslatable naming what Chat Completions cannot express."""
     notes = _Notes()
-    _refuse_inexpressible(chat)
+    _refuse_inexpressible(chat, notes)
     messages: list[dict[str, object]] = []
     for message in chat.messages:
         messages += _message(message, target, notes)
@@ -76,24 +79,33 @@ def render_request(chat: Chat, target: RenderTarget) -> Rendered:
     if effort is not None:
         out["reasoning_effort"] = effort
     if chat.service_tier is not None:
-        out["service_tier"] = chat.service_tier
+        out["service_tier"] = _SERVICE_TIERS.get(chat.service_tier, chat.service_tier)
     if chat.stream:
         out["stream"] = True
         if target.stream_usage:
             out["stream_options"] = {"include_usage": True}
-    for name in target.refused_fields:
-        out.pop(name, None)
+    for name in sorted(target.refused_fields & out.keys()):
+        if name not in _HARMLESS:
+            raise Untranslatable(name, f"The provider does not take {name}. Leave it out.")
+        del out[name]
+        notes.add(f"{name} left out: the provider does not take it")
+    for name, theirs in target.renamed_fields.items():
+        if name in out:
+            out[theirs] = out.pop(name)
     return Rendered(encode(out), tuple(notes.found))
 
 
-def _refuse_inexpressible(chat: Chat) -> None:
+def _refuse_inexpressible(chat: Chat, notes: _Notes) -> None:
     if chat.top_k is not None:
         raise Untranslatable("top_k", "The chosen model's API has no top_k. Leave it out.")
     for name, value in chat.extras.items():
-        if name not in _HARMLESS_EXTRAS and bytes(value) != b"null":
+        if bytes(value) == b"null":
+            continue
+        if name not in _HARMLESS_EXTRAS:
             raise Untranslatable(
                 name, f"The chosen model's API has nothing like {name}. Leave it out."
             )
+        notes.add(f"{name} left out: the provider has no like of it")
 
 
 def _message(message: Message, target: RenderTarget, notes: _Notes) -> list[dict[str, object]]:

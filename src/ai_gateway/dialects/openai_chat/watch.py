@@ -84,12 +84,13 @@ class ChatWatcher:
             start = done if start < 0 else start + len(blank)
             end = block.find(blank, at)
             end = len(block) if end < 0 else end + len(blank)
-            shown = True
+            # Line breaks of several kinds can leave events together: one to be shown shows all.
+            shown = False
             for event in parse_events(block[start:end] + b"\n\n"):
                 if event.data == b"[DONE]":
-                    self.complete = True
+                    self.complete = shown = True
                 else:
-                    shown = self._note(event.data) and shown
+                    shown = self._note(event.data) or shown
             kept.append(block[done:end] if shown else block[done:start])
             done = end
             at = _first_telling(block, done)
