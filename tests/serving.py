@@ -142,6 +142,7 @@ async def serving(
             listener=listen("127.0.0.1", 0),
             endpoint_grace=0,
             drain_timeout=1,
+            max_message_bytes=settings.max_body_bytes,
             on_drain=lambda: None,
         )
         task = asyncio.get_running_loop().create_task(server.run_until_stopped())

@@ -118,6 +118,7 @@ async def _run(settings: Settings, listener: socket.socket) -> int:
             listener=listener,
             endpoint_grace=settings.endpoint_grace,
             drain_timeout=settings.drain_timeout,
+            max_message_bytes=settings.max_body_bytes,
             on_drain=drain,
         )
         serving = asyncio.get_running_loop().create_task(server.run_until_stopped())

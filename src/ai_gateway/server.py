@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -24,6 +25,13 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
 
 
+def _websocket_protocol(*arguments: Any, **named: Any) -> asyncio.Protocol:
+    """Imported with the first socket: most gateways never see one."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(*arguments, **named)
+
+
 class GatewayServer(uvicorn.Server):
     def __init__(
         self,
@@ -32,6 +40,7 @@ class GatewayServer(uvicorn.Server):
         listener: socket.socket,
         endpoint_grace: float,
         drain_timeout: float,
+        max_message_bytes: int,
         on_drain: Callable[[], None],
     ) -> None:
         super().__init__(
@@ -39,7 +48,11 @@ class GatewayServer(uvicorn.Server):
                 app,  # type: ignore[arg-type]
                 http=GatewayProtocol,
                 loop="uvloop",
-                ws="none",
+                ws=_websocket_protocol,  # type: ignore[arg-type]
+                ws_max_size=max_message_bytes,
+                ws_ping_interval=20.0,
+                ws_ping_timeout=20.0,
+                ws_per_message_deflate=False,
                 lifespan="off",
                 access_log=False,
                 log_config=None,

@@ -32,6 +32,8 @@ class CallRoute(Struct, frozen=True, kw_only=True):
     operation: Operation
     dialect: str
     summary: str
+    websocket: bool = False
+    """It takes calls over a WebSocket as well."""
 
 
 CALL_ROUTES = (
@@ -40,6 +42,7 @@ CALL_ROUTES = (
         operation="chat",
         dialect="openai_chat",
         summary="Continue a conversation (OpenAI Chat Completions; JSON or server-sent events)",
+        websocket=True,
     ),
     CallRoute(
         path="/v1/messages",
@@ -131,7 +134,7 @@ class CallEndpoint:
                 request_id=request_id,
                 endpoint=self.route.path,
                 error=type(error).__name__,
-                where=_where(error),
+                where=place_of(error),
             )
             internal = GatewayError(
                 "internal", "The gateway failed; its log names this request.", code="internal_error"
@@ -166,7 +169,7 @@ class CallEndpoint:
                 field="content-encoding",
                 code="unsupported_media_type",
             )
-        timeout = _timeout(headers)
+        timeout = caller_timeout(headers)
         body = await read_body(receive, headers, self._max_body_bytes)
         route = self.route
         return Request(
@@ -247,11 +250,15 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode("ascii")
+    return new_request_id()
+
+
+def new_request_id() -> str:
     # An id, not a secret: unguessability is not needed, a system call a call would be.
     return f"req_{getrandbits(96):024x}"
 
 
-def _timeout(headers: Mapping[bytes, bytes]) -> float | None:
+def caller_timeout(headers: Mapping[bytes, bytes]) -> float | None:
     given = headers.get(b"x-gateway-timeout-ms")
     if given is None:
         return None
@@ -264,7 +271,7 @@ def _timeout(headers: Mapping[bytes, bytes]) -> float | None:
     return int(given) / 1000
 
 
-def _where(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """The innermost place of the fault, as file:line. A traceback could hold a caller's words."""
     trace = error.__traceback__
     if trace is None:

@@ -53,7 +53,7 @@ class AsgiReply:
         await self.piece(body)
 
     async def begin(self, outcome: Outcome) -> None:
-        head = _account(outcome)
+        head = account(outcome)
         head.append(_EVENT_STREAM)
         head += _STREAM_HEADERS
         self.begun = self.streaming = True
@@ -70,7 +70,7 @@ class AsgiReply:
 def _whole_head(
     outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]]
 ) -> list[tuple[bytes, bytes]]:
-    head = _account(outcome)
+    head = account(outcome)
     head.append(_JSON)
     head.append((b"content-length", b"%d" % len(body)))
     for name, value in headers:
@@ -78,7 +78,7 @@ def _whole_head(
     return head
 
 
-def _account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
+def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
     request = outcome.request
     request_id = request.id.encode("ascii")
     own = perf_counter() - request.received - outcome.upstream_seconds

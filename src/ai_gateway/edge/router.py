@@ -22,6 +22,7 @@ from .documents import DocumentEndpoints
 from .models import ModelsEndpoint
 from .operations import OperationsEndpoints
 from .readiness import Readiness
+from .websocket import WebSocketEndpoint
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
@@ -48,6 +49,16 @@ def build_edge(parts: Parts) -> App:
         )
         for route in CALL_ROUTES
     }
+    sockets: Mapping[str, WebSocketEndpoint] = {
+        route.path: WebSocketEndpoint(
+            route,
+            pipeline=parts.pipeline,
+            metrics=parts.metrics,
+            log=parts.log,
+        )
+        for route in CALL_ROUTES
+        if route.websocket
+    }
     pages = _count(_pages(parts), parts.metrics)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +71,10 @@ def build_edge(parts: Parts) -> App:
             scope.pop("gateway.connection", None)
             await pages(scope, receive, send)
         elif scope["type"] == "websocket":
+            socket = sockets.get(scope["path"])
+            if socket is not None:
+                await socket(scope, receive, send)
+                return
             await receive()
             await send({"type": "websocket.close", "code": 1000})
 
