@@ -41,6 +41,7 @@ class Catalogue:
             structured_output=rule.structured_output,
             reasoning=rule.reasoning,
             adaptive_thinking=rule.adaptive_thinking,
+            thinking_level=rule.thinking_level,
         )
         if len(self._facts) >= _MOST_KEPT:
             self._facts.clear()

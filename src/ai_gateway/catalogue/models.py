@@ -52,6 +52,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     structured_output: bool | None = None
     reasoning: bool | None = None
     adaptive_thinking: bool | None = None
+    thinking_level: bool | None = None
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +61,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     structured_output: bool | None = None
     reasoning: bool | None = None
     adaptive_thinking: bool | None = None
+    thinking_level: bool | None = None
 
 
 class _Rules(Struct, frozen=True):

@@ -44,6 +44,8 @@ class RenderTarget(Struct, frozen=True, kw_only=True):
     """The model takes a JSON schema natively."""
     adaptive_thinking: bool = False
     """Anthropic: the model takes `thinking: {type: adaptive}` and `output_config.effort`."""
+    thinking_level: bool = False
+    """Gemini: the model takes `thinkingLevel` (3 and later), and checks the signatures of calls."""
     max_tokens_field: str = "max_tokens"
     """Chat: `max_completion_tokens` for OpenAI itself, `max_tokens` for the compatible rest."""
     developer_role: bool = False
@@ -130,6 +132,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     name: str
     field_names: Mapping[str, str]
     """Neutral name (a field of `Chat`) -> this dialect's, where they differ; used in refusals."""
+    model_in_path: bool = False
+    """The model and the wish to stream are told by the URL: `peek` and `parse_request` leave them
+    empty, `render_request` leaves them out."""
 
     peek: Callable[[bytes], Peek]
     """Raises GatewayError(invalid_request) naming the field."""

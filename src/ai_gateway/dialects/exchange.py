@@ -106,9 +106,11 @@ class ChatExchange:
         try:
             if provider == caller.name:
                 return Rendered(caller.rewrite(self._peek, self._body, target))
-            return DIALECTS[provider].render_request(self.chat, target)
+            rendered = DIALECTS[provider].render_request(self.chat, target)
         except Untranslatable as error:
             raise _in_callers_words(error, caller) from None
+        left_out = tuple(f"{name} left out in translation" for name in self.chat.left_out)
+        return Rendered(rendered.body, rendered.notes + left_out)
 
     def answer(self, provider: str, body: bytes) -> Converted:
         caller = self._caller

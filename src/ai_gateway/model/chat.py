@@ -31,6 +31,8 @@ class ToolChoice(Struct, frozen=True, kw_only=True):
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None
     """The tool's name where `mode` is `tool`."""
+    allowed: tuple[str, ...] = ()
+    """Of the tools offered only these may be called (`mode` auto or required); empty: all."""
 
 
 class ResponseFormat(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,8 @@ class Reasoning(Struct, frozen=True, kw_only=True):
     mode: Literal["enabled", "disabled", "adaptive"] | None = None
     budget_tokens: int | None = None
     display: str | None = None
+    summary: str | None = None
+    """OpenAI's `reasoning.summary`: `auto`, `concise` or `detailed`. Gemini's `includeThoughts`."""
 
 
 class Chat(Struct, frozen=True, kw_only=True):
@@ -84,3 +88,5 @@ class Chat(Struct, frozen=True, kw_only=True):
     """The caller wants usage in the stream (`stream_options.include_usage`)."""
     extras: dict[str, Raw] = field(default_factory=dict[str, Raw])
     """Top-level fields only the caller's dialect knows, by the caller's name."""
+    left_out: dict[str, Raw] = field(default_factory=dict[str, Raw])
+    """Likewise, but of no weight for the answer: left out in translation, and noted."""

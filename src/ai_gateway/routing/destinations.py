@@ -135,6 +135,7 @@ def _render_target(provider: Provider, model: str, facts: ModelFacts) -> RenderT
         max_output_tokens=facts.max_output_tokens,
         structured_output=facts.structured_output is not False,
         adaptive_thinking=bool(facts.adaptive_thinking),
+        thinking_level=bool(facts.thinking_level),
         max_tokens_field=provider.max_tokens_field,
         developer_role=provider.developer_role,
         stream_usage=provider.stream_usage,

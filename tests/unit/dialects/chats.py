@@ -1,8 +1,9 @@
-"""Chats for property tests: everything both dialects can say."""
+"""Chats for property tests: everything the dialects can say, but for what `sayable` takes away."""
 
 from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.json import decode, encode
+from msgspec.structs import replace
 
 from ai_gateway.model.chat import Chat, ResponseFormat, Tool, ToolChoice
 from ai_gateway.model.content import (
@@ -84,7 +85,7 @@ def chats(draw: st.DrawFn) -> Chat:
         tools=tools,
         tool_choice=draw(st.sampled_from(choices)) if tools else None,
         parallel_tool_calls=draw(st.sampled_from([None, False])) if tools else None,
-        max_tokens=draw(st.integers(1, 4096)),
+        max_tokens=draw(st.integers(16, 4096)),
         temperature=draw(st.none() | st.sampled_from([0.0, 0.5, 1.0])),
         top_p=draw(st.none() | st.sampled_from([0.1, 1.0])),
         stop=tuple(draw(st.lists(NAMES, max_size=2))),
@@ -100,6 +101,27 @@ def chats(draw: st.DrawFn) -> Chat:
         stream=draw(st.booleans()),
         include_usage=True,
     )
+
+
+NO_PLACE_FOR: dict[str, dict[str, object]] = {
+    # Fields a dialect has no like of: refused (Responses' stop) or noted.
+    "openai_responses": {"stop": ()},
+    "gemini": {"parallel_tool_calls": None, "user": None},
+}
+
+
+def sayable(chat: Chat, *dialects: str) -> Chat:
+    """What of a chat all of these dialects have a place for."""
+    for name in dialects:
+        chat = replace(chat, **NO_PLACE_FOR.get(name, {}))
+    if "gemini" in dialects:
+        chat = replace(chat, messages=tuple(_without_names(m) for m in chat.messages))
+    return chat
+
+
+def _without_names(message: Message) -> Message:
+    parts = tuple(replace(p, name=None) if isinstance(p, Document) else p for p in message.parts)
+    return replace(message, parts=parts)
 
 
 def meaning(chat: Chat) -> object:
@@ -135,8 +157,11 @@ def _plain(part: Part) -> object:
         case ToolResult():
             return ("result", part.call_id, [_plain(p) for p in part.parts])
         case Document():
-            return ("document", part.data, part.media_type, part.name)
+            # Where a dialect must have a name, it writes this one.
+            name = None if part.name == "document.pdf" else part.name
+            return ("document", part.data, part.media_type, name)
         case Image():
-            return ("image", part.url, part.data, part.media_type)
+            # Of a picture behind a URL only Gemini is told the type.
+            return ("image", part.url, part.data, part.media_type if part.data else None)
         case _:
             return part

@@ -5,6 +5,7 @@ from msgspec import Raw
 from msgspec.json import encode
 
 from ai_gateway.dialects.dialect import AnswerPeek, BadAnswer, Rendered
+from ai_gateway.dialects.signatures import bare
 from ai_gateway.model.answer import Answer, StopReason
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.content import (
@@ -18,7 +19,7 @@ from ai_gateway.model.content import (
 )
 from ai_gateway.model.usage import NO_USAGE
 
-from .blocks import STRUCTURED_ANSWER, part_from_block
+from .blocks import DIALECT, STRUCTURED_ANSWER, part_from_block
 from .stops import stop_from_wire, stop_to_wire
 from .usage import usage_from_wire, usage_to_wire
 from .wire import decode_answer, decode_peeked_answer
@@ -120,7 +121,8 @@ def block_of(part: Part, notes: dict[str, None]) -> dict[str, object] | None:
         case ToolCall():
             return {"type": "tool_use", "id": part.id, "name": part.name, "input": tool_input(part)}
         case Thinking():
-            return {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
+            signature = bare(part.signature, DIALECT) if part.signature else ""
+            return {"type": "thinking", "thinking": part.text, "signature": signature}
         case RedactedThinking():
             return {"type": "redacted_thinking", "data": part.data}
         case Refusal():

@@ -6,6 +6,7 @@ from msgspec import Raw
 from msgspec.json import Decoder
 
 from ai_gateway.dialects.raw import given_list
+from ai_gateway.dialects.signatures import marked
 from ai_gateway.model.content import (
     CacheMark,
     Document,
@@ -84,7 +85,8 @@ def part_from_block(raw: Raw, path: str = "") -> Part:
                 cache=cache_mark(block.cache_control),
             )
         case ThinkingBlock():
-            return Thinking(text=block.thinking, signature=block.signature or None)
+            signature = marked(block.signature, DIALECT) if block.signature else None
+            return Thinking(text=block.thinking, signature=signature)
         case RedactedBlock():
             return RedactedThinking(data=block.data)
         case _:

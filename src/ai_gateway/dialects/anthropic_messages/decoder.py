@@ -1,6 +1,7 @@
 """A stream of Messages events -> Events."""
 
 from ai_gateway.dialects.dialect import BadAnswer
+from ai_gateway.dialects.signatures import marked
 from ai_gateway.dialects.sse import ServerSentEvent
 from ai_gateway.model.answer import (
     Delta,
@@ -17,7 +18,7 @@ from ai_gateway.model.content import Text, ToolCall
 from ai_gateway.model.usage import Usage
 
 from .answers import UNREADABLE, bad_answer
-from .blocks import STRUCTURED_ANSWER, part_from_block
+from .blocks import DIALECT, STRUCTURED_ANSWER, part_from_block
 from .errors import kind_of_type
 from .stops import stop_from_wire
 from .usage import usage_from_wire
@@ -110,7 +111,8 @@ class MessagesDecoder:
             self._bare_calls.discard(wire.index)
             return [Delta(index=wire.index, text=delta.partial_json)]
         if delta.signature:
-            return [Signature(index=wire.index, signature=delta.signature)]
+            signature = marked(delta.signature, DIALECT)
+            return [Signature(index=wire.index, signature=signature)]
         # citations_delta, and deltas of server tools: only this dialect can hold them.
         return []
 

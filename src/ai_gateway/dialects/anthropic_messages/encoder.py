@@ -2,6 +2,7 @@
 
 from msgspec.json import encode
 
+from ai_gateway.dialects.signatures import bare
 from ai_gateway.dialects.sse import named_sse
 from ai_gateway.model.answer import (
     Delta,
@@ -27,6 +28,7 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage import NO_USAGE
 
 from .answers import block_of, message_id
+from .blocks import DIALECT
 from .errors import render_stream_error
 from .stops import stop_to_wire
 from .usage import usage_to_wire
@@ -81,7 +83,7 @@ class MessagesEncoder:
             case Delta():
                 return self._delta(self._grown(event.index, event.text)) if event.text else b""
             case Signature():
-                return self._delta({"type": "signature_delta", "signature": event.signature})
+                return self._sign(event.signature)
             case PartEnd():
                 return self._close() if self._open == event.index else b""
 
@@ -126,8 +128,11 @@ class MessagesEncoder:
         if grown:
             out += self._delta(self._grown(event.index, grown))
         if isinstance(part, Thinking) and part.signature:
-            out += self._delta({"type": "signature_delta", "signature": part.signature})
+            out += self._sign(part.signature)
         return out
+
+    def _sign(self, signature: str) -> bytes:
+        return self._delta({"type": "signature_delta", "signature": bare(signature, DIALECT)})
 
     def _grown(self, index: int, text: str) -> dict[str, object]:
         kind = self._kinds.get(index)

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
+from ai_gateway.dialects.signatures import own
 from ai_gateway.model.chat import Chat, OpaqueTool, Tool, ToolChoice
 from ai_gateway.model.content import (
     Document,
@@ -82,7 +83,7 @@ class RequestRenderer:
         if system:
             out["system"] = system
         out["messages"] = turns
-        tools: list[object] = [self._tool(tool) for tool in chat.tools]
+        tools: list[object] = [self._tool(tool) for tool in self._offered()]
         choice = self._tool_choice(chat.tool_choice)
         config: dict[str, object] = {}
         wanted = chat.response_format
@@ -275,11 +276,14 @@ class RequestRenderer:
                 return cache_to_wire(block, part.cache)
             case ToolResult():
                 return self._tool_result(part)
-            case Thinking(signature=None):
-                self._note("thinking without a signature left out: the provider takes none back")
-                return None
             case Thinking():
-                return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+                signature = own(part.signature, DIALECT)
+                if signature is None:
+                    self._note(
+                        "thinking without a signature left out: the provider takes none back"
+                    )
+                    return None
+                return {"type": "thinking", "thinking": part.text, "signature": signature}
             case RedactedThinking():
                 return {"type": "redacted_thinking", "data": part.data}
             case Refusal():
@@ -301,6 +305,16 @@ class RequestRenderer:
         if part.is_error is not None:
             block["is_error"] = part.is_error
         return cache_to_wire(block, part.cache)
+
+    def _offered(self) -> tuple[Tool | OpaqueTool, ...]:
+        """The tools; where only some of them may be called, only those."""
+        choice, tools = self._chat.tool_choice, self._chat.tools
+        if choice is None or not choice.allowed:
+            return tools
+        self._note(
+            "tools that may not be called left out: the provider has no list of allowed ones"
+        )
+        return tuple(t for t in tools if isinstance(t, Tool) and t.name in choice.allowed)
 
     def _tool(self, tool: Tool | OpaqueTool) -> object:
         if isinstance(tool, OpaqueTool):

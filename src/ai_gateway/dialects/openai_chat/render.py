@@ -4,7 +4,8 @@ from msgspec import Raw
 from msgspec.json import decode, encode
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
-from ai_gateway.model.chat import Chat, OpaqueTool, Reasoning, ResponseFormat, Tool, ToolChoice
+from ai_gateway.dialects.efforts import effort_of
+from ai_gateway.model.chat import Chat, OpaqueTool, ResponseFormat, Tool, ToolChoice
 from ai_gateway.model.content import (
     Document,
     Image,
@@ -75,7 +76,7 @@ def render_request(chat: Chat, target: RenderTarget) -> Rendered:
             out["parallel_tool_calls"] = chat.parallel_tool_calls
     if chat.response_format is not None:
         out["response_format"] = _response_format(chat.response_format)
-    effort = _effort(chat.reasoning, notes)
+    effort = effort_of(chat.reasoning, notes.found)
     if effort is not None:
         out["reasoning_effort"] = effort
     if chat.service_tier is not None:
@@ -244,6 +245,9 @@ def _tool(tool: Tool | OpaqueTool, notes: _Notes) -> object:
 def _tool_choice(choice: ToolChoice) -> object:
     if choice.mode == "tool":
         return {"type": "function", "function": {"name": choice.name}}
+    if choice.allowed:
+        tools = [{"type": "function", "function": {"name": name}} for name in choice.allowed]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
     return choice.mode
 
 
@@ -257,24 +261,3 @@ def _response_format(wanted: ResponseFormat) -> dict[str, object]:
     # Where the caller's dialect knows no laxer mode, the schema is meant to hold.
     schema["strict"] = True if wanted.strict is None else wanted.strict
     return {"type": "json_schema", "json_schema": schema}
-
-
-def _effort(reasoning: Reasoning | None, notes: _Notes) -> str | None:
-    if reasoning is None:
-        return None
-    if reasoning.effort is not None:
-        if reasoning.effort == "max":
-            notes.add("reasoning effort max sent as high")
-            return "high"
-        return reasoning.effort
-    match reasoning.mode:
-        case "enabled":
-            budget = reasoning.budget_tokens or 0
-            effort = "low" if budget <= 2048 else "medium" if budget <= 8192 else "high"
-            notes.add(f"thinking.budget_tokens {budget} sent as reasoning_effort {effort}")
-            return effort
-        case "adaptive":
-            # The model decides by itself; Chat says that by saying nothing.
-            return None
-        case _:
-            return None

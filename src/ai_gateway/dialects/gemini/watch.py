@@ -1,0 +1,71 @@
+"""Following a relayed stream: the bytes go through, the account is read off them."""
+
+import msgspec
+
+from ai_gateway.dialects.dialect import ProviderError
+from ai_gateway.dialects.sse import BlockSplitter, parse_events
+from ai_gateway.model.answer import StopReason
+from ai_gateway.model.usage import Usage
+
+from .answers import CALL_MARK
+from .errors import failure_of
+from .stops import stop_from_wire
+from .usage import usage_from_wire
+from .wire import decode_peeked_answer
+
+_TELLING = (b'"finishReason"', b'"usageMetadata"', b'"promptFeedback"', b'"error"')
+"""In a model's own text the quotes would be escaped; a look too many costs nothing else."""
+
+
+class GeminiWatcher:
+    """`Watcher` for Gemini. Usage comes with every event, as the sum so far."""
+
+    __slots__ = ("_called", "_splitter", "complete", "failure", "first_content", "stop", "usage")
+
+    def __init__(self, hide_usage: bool) -> None:
+        self._splitter = BlockSplitter()
+        self._called = False
+        self.usage: Usage | None = None
+        self.stop: StopReason | None = None
+        self.complete = False
+        self.failure: ProviderError | None = None
+        self.first_content = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        block = self._splitter.feed(chunk)
+        if block:
+            self._look(block)
+        return block
+
+    def end(self) -> bytes:
+        rest = self._splitter.rest()
+        if not rest.endswith((b"\n", b"\r")):
+            return b""
+        self._look(rest + b"\n\n")
+        return rest
+
+    def _look(self, block: bytes) -> None:
+        if CALL_MARK in block:
+            self._called = True
+        if any(mark in block for mark in _TELLING):
+            self._read(block)
+        if not self.first_content and b'"parts"' in block:
+            self.first_content = True
+
+    def _read(self, block: bytes) -> None:
+        for event in parse_events(block):
+            try:
+                wire = decode_peeked_answer.decode(event.data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            if wire.usage_metadata is not None:
+                self.usage = usage_from_wire(wire.usage_metadata)
+            if wire.error is not None:
+                self.failure = failure_of(wire.error)
+            if wire.candidates and wire.candidates[0].finish_reason is not None:
+                reason = wire.candidates[0].finish_reason
+                self.stop = stop_from_wire(reason, called=self._called)
+                self.complete = True
+            elif not wire.candidates and wire.prompt_feedback is not None:
+                self.stop = "content_filter"
+                self.complete = True
