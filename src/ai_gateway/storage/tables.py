@@ -1,0 +1,153 @@
+"""Every table, for SQLite and PostgreSQL alike. `migrations/` makes them; a test compares the two.
+
+Times are whole numbers since the epoch (milliseconds in `usage`, else seconds), because SQLite has no
+type for them. Money is whole pico-dollars: a price of up to six decimals a million tokens is a whole
+number of them a token, so sums are exact in every database. Free data is JSON text.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), ForeignKey("tenants.id"), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("previous_hash", LargeBinary(32), unique=True),
+    Column("previous_until", BigInteger),
+    Column("hint", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("user", Text),
+    Column("role", String(16)),
+    Column("policy", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Index("keys_tenant", "tenant", "id"),
+)
+
+access_version = Table(
+    "access_version",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+"""One row. Counting it up locks it until the change commits, so versions appear in their order."""
+
+access_changes = Table(
+    "access_changes",
+    metadata,
+    Column("version", BigInteger, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("hash", LargeBinary(32)),
+    Column("tenant", String(64)),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("version", "part"),
+)
+"""What every replica must forget: a key's hash, or all keys of a tenant."""
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("user", Text, nullable=False),
+    Column("key_id", String(64)),
+    Column("request_id", String(128), nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("route", Text),
+    Column("requested_model", Text, nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", String(32)),
+    Column("cache", String(16)),
+    Column("attempts", Integer, nullable=False),
+    Column("usage_known", Boolean, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("audio_tokens", BigInteger, nullable=False),
+    Column("cost_pico", BigInteger),
+    Column("saved_pico", BigInteger),
+    Column("price_version", Text),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("upstream_us", BigInteger, nullable=False),
+    Column("first_token_us", BigInteger),
+    Column("tags", Text),
+    Index("usage_tenant", "tenant", "id"),
+)
+"""A row a call. Ids begin with the time, so their order is that of time, and retention needs no index."""
+
+usage_hourly = Table(
+    "usage_hourly",
+    metadata,
+    Column("scope", String(8), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("hour", Integer, nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("cached", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("audio_tokens", BigInteger, nullable=False),
+    Column("cost_pico", BigInteger, nullable=False),
+    Column("saved_pico", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("scope", "tenant", "subject", "hour", "provider", "model"),
+)
+"""Sums of an hour (since the epoch), once for each scope that is asked for: `all`, `tenant`, `key`,
+`user`. So a tenant's month is hours x models rows, however many users it has."""
+
+admin_audit = Table(
+    "admin_audit",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("tenant", String(64)),
+    Column("target", Text),
+    Column("detail", Text, nullable=False),
+    Index("admin_audit_tenant", "tenant", "id"),
+)
+"""Who changed what through the admin API or the command line. Never a secret."""
