@@ -5,7 +5,9 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import msgspec
 from msgspec import Struct
 from pyreqwest.client import ClientBuilder
 from pyreqwest.http import HeaderMap
@@ -13,6 +15,7 @@ from pyreqwest.http import HeaderMap
 from ai_gateway.app import Gateway, open_gateway
 from ai_gateway.server import GatewayServer, listen
 from ai_gateway.settings.load import load_settings
+from ai_gateway.settings.tree import Settings
 
 
 class Got(Struct):
@@ -135,7 +138,14 @@ async def serving(
     environ: Mapping[str, str], config: Path | None = None
 ) -> AsyncGenerator[Running, None]:
     """The gateway, as `ai-gateway serve` builds it, on a free port."""
-    settings = load_settings({"LOG_LEVEL": "error", **environ}, config)
+    with TemporaryDirectory(prefix="ai-gateway-") as directory:
+        given = {"LOG_LEVEL": "error", "DATA_DIR": directory, **environ}
+        async with _served(load_settings(given, config)) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _served(settings: Settings) -> AsyncGenerator[Running, None]:
     async with open_gateway(settings) as gateway:
         server = GatewayServer(
             gateway.app,
@@ -184,4 +194,20 @@ async def post(url: str, body: bytes, headers: Mapping[str, str] | None = None) 
 async def get(url: str, headers: Mapping[str, str] | None = None) -> Answered:
     async with ClientBuilder().build() as client:
         response = await client.get(url).headers(dict(headers or {})).build().send()
+        return Answered(response.status, response.headers, (await response.bytes()).to_bytes())
+
+
+async def ask(
+    method: str, url: str, body: object = None, key: str | None = None, **headers: str
+) -> Answered:
+    """A request of any method, with JSON and a bearer key where given."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    if key is not None:
+        given["authorization"] = f"Bearer {key}"
+    async with ClientBuilder().build() as client:
+        request = client.request(method, url)
+        if body is not None:
+            given["content-type"] = "application/json"
+            request = request.body_bytes(msgspec.json.encode(body))
+        response = await request.headers(given).build().send()
         return Answered(response.status, response.headers, (await response.bytes()).to_bytes())

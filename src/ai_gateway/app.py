@@ -8,7 +8,9 @@ from functools import partial
 from msgspec import Struct
 
 from ai_gateway import __version__
+from ai_gateway.access.build import AccessSettings, open_access
 from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
+from ai_gateway.edge.admin.table import AdminParts
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
@@ -21,6 +23,7 @@ from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
+from ai_gateway.storage.database import Database, database_url
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.loop_lag import LoopLag
 from ai_gateway.telemetry.metrics import Metrics
@@ -66,6 +69,29 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     )
     directory = Directory(catalogue, credentials, user_agent=f"ai-gateway/{__version__}")
     readiness = Readiness()
+    database = Database(
+        database_url(
+            None if settings.database_url is None else settings.database_url.reveal(),
+            settings.data_dir,
+        )
+    )
+    opened = await open_access(
+        AccessSettings(
+            mode=settings.access,
+            has_admin_key=settings.admin_key is not None,
+            tenants=settings.tenants,
+            keys=settings.keys,
+            known_keys=settings.known_keys,
+            stale_seconds=settings.access_stale,
+        ),
+        database,
+        reveal=lambda reference: resolve_secret(reference, os.environ).reveal(),
+        on_trouble=lambda why: (
+            log.event("info", "access_database_back")
+            if why is None
+            else log.event("error", "access_database_lost", why=why)
+        ),
+    )
     guardrails = build_guardrails(
         settings.guardrails,
         count=metrics.count_guardrail,
@@ -76,6 +102,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         ),
     )
     pipeline = Pipeline(
+        access=opened.access,
         directory=directory,
         performer=Performer(client),
         metrics=metrics,
@@ -89,6 +116,10 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             metrics=metrics,
             log=log,
             readiness=readiness,
+            access=opened.access,
+            admin_key=None if settings.admin_key is None else settings.admin_key.reveal(),
+            metrics_key=None if settings.metrics_key is None else settings.metrics_key.reveal(),
+            admin=AdminParts(administration=opened.administration, access_changed=opened.changed),
             max_body_bytes=settings.max_body_bytes,
         )
     )
@@ -105,6 +136,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             simulated=simulated,
         )
     finally:
+        await opened.close()
+        await database.close()
         client.close()
         lag.close()
         if simulator is not None:

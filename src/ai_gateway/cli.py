@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ai_gateway import __version__
-from ai_gateway.access.identify import listening_is_safe
+from ai_gateway.access.listening import listening_is_safe
 from ai_gateway.settings.check import check, provider_lines
 from ai_gateway.settings.load import config_path, load_settings
 from ai_gateway.settings.tree import Settings, SettingsError
@@ -78,10 +78,11 @@ def _serve(named: Path | None) -> int:
         for problem in error.problems:
             print(f"ai-gateway: {problem}", file=sys.stderr)
         return 2
-    if not listening_is_safe(settings.host) and settings.access != "open":
+    guarded = settings.admin_key is not None or settings.keys or settings.access != "auto"
+    if not guarded and not listening_is_safe(settings.host):
         print(
             f"ai-gateway: HOST is {settings.host}, which others can reach, and no keys guard it. "
-            "Listen on 127.0.0.1, or say ACCESS=open.",
+            "Set ADMIN_KEY, or listen on 127.0.0.1, or say ACCESS=closed or ACCESS=open.",
             file=sys.stderr,
         )
         return 2

@@ -11,7 +11,7 @@ import asyncio
 from random import getrandbits
 from time import perf_counter, time
 
-from ai_gateway.access.identify import identify
+from ai_gateway.access.access import Access
 from ai_gateway.dialects.exchange import Exchange, open_exchange
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.guardrails.guardrails import Guardrails
@@ -28,12 +28,14 @@ class Pipeline:
     def __init__(
         self,
         *,
+        access: Access,
         directory: Directory,
         performer: Performer,
         metrics: Metrics,
         log: Log,
         guardrails: Guardrails | None = None,
     ) -> None:
+        self._access = access
         self._directory = directory
         self._guardrails = guardrails
         self._performer = performer
@@ -43,7 +45,10 @@ class Pipeline:
     async def run(self, request: Request, reply: Reply) -> Outcome:
         outcome = Outcome(request=request)
         try:
-            caller = outcome.caller = identify(request.headers)
+            caller = self._access.identify(request.headers)
+            if caller is None:
+                caller = await self._access.look_up(request.headers)
+            outcome.caller = caller
             exchange = self._parse(request, outcome)
             back = reply
             if self._guardrails is not None:

@@ -70,6 +70,11 @@ class Access:
             return _named(self._anonymous, headers)
         return _caller(await self._find(given), headers)
 
+    async def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """`identify`, and `look_up` where that does not know."""
+        caller = self.identify(headers)
+        return caller if caller is not None else await self.look_up(headers)
+
     async def holder(self, headers: Mapping[bytes, bytes]) -> KnownKey | None:
         """The key itself, for the admin API; None where there is none or it is not good."""
         given = header.credential(headers)

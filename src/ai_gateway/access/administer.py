@@ -166,7 +166,9 @@ class Administration:
         }
         try:
             async with self._database.write() as connection:
-                made = (await connection.execute(insert(tenants).values(row).returning(tenants))).one()
+                made = (
+                    await connection.execute(insert(tenants).values(row).returning(tenants))
+                ).one()
                 await record_action(
                     connection, actor=actor, action="create tenant", tenant=new.id, target=new.id
                 )
@@ -175,7 +177,9 @@ class Administration:
         return _tenant(made)
 
     async def list_tenants(self, *, limit: int, after: str) -> TenantPage:
-        statement = select(tenants).where(tenants.c.id > after).order_by(tenants.c.id).limit(limit + 1)
+        statement = (
+            select(tenants).where(tenants.c.id > after).order_by(tenants.c.id).limit(limit + 1)
+        )
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).all()
         data = [t for row in rows[:limit] if (t := _tenant(row)).id not in self._configured]
@@ -187,7 +191,9 @@ class Administration:
         if id in self._configured:
             return self._from_file(id)
         async with self._database.read() as connection:
-            row = (await connection.execute(select(tenants).where(tenants.c.id == id))).one_or_none()
+            row = (
+                await connection.execute(select(tenants).where(tenants.c.id == id))
+            ).one_or_none()
         return None if row is None else _tenant(row)
 
     async def change_tenant(self, id: str, change: TenantChange, *, actor: str) -> Tenant | None:
@@ -218,7 +224,9 @@ class Administration:
     async def delete_tenant(self, id: str, *, actor: str) -> bool:
         """Raises GatewayError(conflict) while it has keys."""
         async with self._database.write() as connection:
-            used = (await connection.execute(select(keys.c.id).where(keys.c.tenant == id).limit(1))).first()
+            used = (
+                await connection.execute(select(keys.c.id).where(keys.c.tenant == id).limit(1))
+            ).first()
             if used is not None:
                 raise GatewayError(
                     "conflict", "The tenant has keys: delete them first, or disable the tenant.",
@@ -229,7 +237,9 @@ class Administration:
             )
             if found.one_or_none() is None:
                 return False
-            await record_action(connection, actor=actor, action="delete tenant", tenant=id, target=id)
+            await record_action(
+                connection, actor=actor, action="delete tenant", tenant=id, target=id
+            )
         return True
 
     async def _ensure_tenant(self, connection: AsyncConnection, id: str, now: int) -> None:
@@ -239,9 +249,16 @@ class Administration:
             return
         if id != DEFAULT_TENANT and id not in self._configured:
             raise GatewayError(
-                "not_found", f"There is no tenant {ascii(id)}.", field="tenant", code="tenant_not_found"
+                "not_found", f"There is no tenant {id!a}.", field="tenant", code="tenant_not_found"
             )
-        row = {"id": id, "title": "", "policy": "{}", "metadata": "{}", "disabled": False, "created_at": now}
+        row = {
+            "id": id,
+            "title": "",
+            "policy": "{}",
+            "metadata": "{}",
+            "disabled": False,
+            "created_at": now,
+        }
         await connection.execute(insert(tenants).values(row))
 
     def _from_file(self, id: str) -> Tenant:

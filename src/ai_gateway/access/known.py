@@ -12,7 +12,6 @@ from ai_gateway.model.key import Role
 _Value = TypeVar("_Value")
 
 
-
 class KnownKey(Struct, frozen=True, kw_only=True):
     """A good key, as it was when it was looked up."""
 
@@ -72,6 +71,7 @@ class KnownKeys:
         self.epoch += 1
         self._good.drop(lambda _hash, _key: True)
         self._wrong.drop(lambda _hash, _none: True)
+
 
 class _Generations(Generic[_Value]):
     """A bounded map: what is asked for moves to the young half, the old half is let go of whole."""

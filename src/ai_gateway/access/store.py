@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from math import inf
 from time import time
+from typing import Any
 
 import msgspec
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.model.call import Caller
@@ -80,7 +81,7 @@ class KeyStore:
         async with self._database.read() as connection:
             return (await connection.execute(select(access_version.c.version))).scalar_one()
 
-    def _known(self, row: "Row[tuple[object, ...]]", expires_at: float) -> KnownKey:
+    def _known(self, row: Any, expires_at: float) -> KnownKey:
         role: Role | None = row.role
         return KnownKey(
             caller=Caller(
@@ -126,7 +127,9 @@ async def announce(
         for part, hash in enumerate(hashes)
     ]
     if tenant is not None:
-        rows.append({"version": version, "part": len(rows), "hash": None, "tenant": tenant, "at": now})
+        rows.append(
+            {"version": version, "part": len(rows), "hash": None, "tenant": tenant, "at": now}
+        )
     await connection.execute(insert(access_changes), rows)
     old = access_changes.c.at < now - _KEEP_CHANGES_SECONDS
     await connection.execute(access_changes.delete().where(old))

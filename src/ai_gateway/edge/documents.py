@@ -1,5 +1,6 @@
 """`/openapi.json`, and `/docs`, a page made from it that needs nothing else."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -9,10 +10,14 @@ from starlette.responses import HTMLResponse, Response
 
 from ai_gateway import __version__
 
+from .admin.describe import describe
+from .admin.route import AdminRoute
 from .calls import CALL_ROUTES
 
 _ERRORS = {
     "400": "The request is wrong; the error names the field.",
+    "401": "No key, or none that is valid.",
+    "403": "The key may not do this.",
     "404": "There is no such model.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
@@ -45,7 +50,7 @@ _ANSWER_HEADERS = {
 }
 
 
-def openapi() -> dict[str, Any]:
+def openapi(table: Sequence[AdminRoute]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for path, (summary, answers) in _GETS.items():
         operation: dict[str, Any] = {"summary": summary, "responses": _responses(answers)}
@@ -79,10 +84,15 @@ def openapi() -> dict[str, Any]:
                 "responses": answers,
             }
         }
+    admin, schemas = describe(table)
     return {
         "openapi": "3.1.0",
         "info": {"title": "AI Gateway", "version": __version__, "license": {"name": "MIT"}},
-        "paths": paths,
+        "paths": {**paths, **admin},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"admin_key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -93,8 +103,8 @@ def _responses(answers: dict[str, str]) -> dict[str, Any]:
 class DocumentEndpoints:
     """Both are made once: they do not change while the process runs."""
 
-    def __init__(self) -> None:
-        described = openapi()
+    def __init__(self, table: Sequence[AdminRoute]) -> None:
+        described = openapi(table)
         self._json = encode(described)
         self._html = _page(described)
 

@@ -9,6 +9,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ai_gateway.access.access import Access
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
@@ -16,6 +17,9 @@ from ai_gateway.routing.destinations import Directory
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
+from .admin.endpoints import admin_pages
+from .admin.guard import Guard
+from .admin.table import AdminParts, admin_table
 from .asgi import App, Message, Receive, Scope, Send
 from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of
 from .documents import DocumentEndpoints
@@ -35,6 +39,11 @@ class Parts(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     log: Log
     readiness: Readiness
+    access: Access
+    admin_key: str | None
+    metrics_key: str | None
+    """Asked of who reads the metrics; None: nobody is asked."""
+    admin: AdminParts
     max_body_bytes: int
 
 
@@ -82,9 +91,11 @@ def build_edge(parts: Parts) -> App:
 
 
 def _pages(parts: Parts) -> Starlette:
-    operations = OperationsEndpoints(parts.readiness, parts.metrics)
-    models = ModelsEndpoint(parts.directory)
-    documents = DocumentEndpoints()
+    guard = Guard(parts.access, parts.admin_key)
+    operations = OperationsEndpoints(parts.readiness, parts.metrics, guard, parts.metrics_key)
+    models = ModelsEndpoint(parts.directory, parts.access)
+    table = admin_table(parts.admin)
+    documents = DocumentEndpoints(table)
     return Starlette(
         routes=[
             Route("/health", operations.health),
@@ -95,6 +106,7 @@ def _pages(parts: Parts) -> Starlette:
             Route("/openapi.json", documents.openapi),
             Route("/docs", documents.page),
             Route("/", documents.page),
+            *admin_pages(table, guard, parts.log),
             # Only a wrong method leads here: a POST has gone to its endpoint before.
             *(Route(route.path, _wrong_method) for route in CALL_ROUTES),
         ],

@@ -65,12 +65,12 @@ class KeyChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is left out stays."""
 
     name: Name | UnsetType = UNSET
-    user: Name | None | UnsetType = UNSET
+    user: Name | UnsetType | None = UNSET
     policy: Policy | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
-    expires_at: datetime | None | UnsetType = UNSET
+    expires_at: datetime | UnsetType | None = UNSET
 
 
 class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,7 +148,9 @@ class TokenIssuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """One of their `aud`."""
     jwks: str
     """Where its public keys are: an https address."""
-    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...] = (
+    algorithms: tuple[
+        Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...
+    ] = (
         "RS256",
         "ES256",
         "EdDSA",

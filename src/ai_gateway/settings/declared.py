@@ -55,6 +55,14 @@ def _number(least: float, most: float) -> Callable[[str], float]:
     return parse
 
 
+def _database(value: str) -> str:
+    if not value.startswith(
+        ("postgresql://", "postgres://", "postgresql+asyncpg://", "sqlite:///")
+    ):
+        raise ValueError("postgresql://user:password@host/name or sqlite:////path")
+    return _text(value)
+
+
 def _one_of(*values: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in values:
@@ -71,8 +79,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="port", variable="PORT", default=8080, parse=_whole(0, 65535), group="server",
             doc="The port to listen on; 0 takes a free one."),
     Setting(name="host", variable="HOST", default="127.0.0.1", parse=_text, group="server",
-            doc="The address to listen on. Another than loopback needs ACCESS=open, "
-                "since there are no keys yet that callers could be asked for."),
+            doc="The address to listen on. Another than loopback needs keys (ADMIN_KEY, or some in "
+                "gateway.yaml, or ACCESS=closed), or ACCESS=open."),
     Setting(name="mode", variable="GATEWAY_MODE", default="release", aliases=("GIN_MODE",),
             parse=_one_of("release", "debug"), group="server",
             doc="`debug` logs at level debug."),
@@ -84,17 +92,29 @@ SETTINGS: tuple[Setting, ...] = (
                 "balancers notice that /ready says no."),
     Setting(name="drain_timeout", variable="DRAIN_TIMEOUT", default=30.0, parse=_number(0, 3600),
             group="server", doc="Seconds that calls in flight are given to finish at shutdown."),
-    Setting(name="access", variable="ACCESS", default="auto", parse=_one_of("auto", "open"),
+    Setting(name="access", variable="ACCESS", default="auto", parse=_one_of("auto", "open", "closed"),
             group="access",
-            doc="`open` lets anyone who can reach the address call; `auto` only on loopback."),
+            doc="`closed`: every call needs a key. `open`: none does. `auto`: closed once there is "
+                "ADMIN_KEY or a key, else open, and only on loopback."),
     Setting(name="admin_key", variable="ADMIN_KEY", default=None, parse=_text, secret=True,
-            group="access", in_effect=False, doc="Guards the admin API."),
+            group="access", doc="Guards the admin API, by which tenants and keys are made."),
+    Setting(name="metrics_key", variable="METRICS_KEY", default=None, parse=_text, secret=True,
+            group="access", doc="If set, /metrics asks for it (or ADMIN_KEY) as a bearer token."),
+    Setting(name="known_keys", variable="KNOWN_KEYS", default=50_000, parse=_whole(1, 10_000_000),
+            group="access", doc="Keys of the database kept in memory, about 1 kB each."),
+    Setting(name="access_stale", variable="ACCESS_STALE", default=3600.0, parse=_number(0, 43200),
+            group="access",
+            doc="Seconds that keys in memory are still believed while the database is away."),
     Setting(name="redis_addr", variable="REDIS_ADDR", default=None, parse=_text, group="state",
             in_effect=False, doc="host:port of Redis; unset: state lives in the process."),
     Setting(name="redis_password", variable="REDIS_PASSWORD", default=None, parse=_text,
             secret=True, group="state", in_effect=False, doc="Redis's password."),
-    Setting(name="database_url", variable="DATABASE_URL", default=None, parse=_text, secret=True,
-            group="state", in_effect=False, doc="PostgreSQL's URL; unset: SQLite."),
+    Setting(name="database_url", variable="DATABASE_URL", default=None, parse=_database,
+            secret=True, group="state",
+            doc="Where tenants, keys and usage are kept: postgresql://user:password@host/name, or "
+                "sqlite:////path; unset: SQLite in DATA_DIR."),
+    Setting(name="data_dir", variable="DATA_DIR", default="data", parse=_text, group="state",
+            doc="The directory for what this process keeps itself; made when first needed."),
     Setting(name="cache_ttl", variable="CACHE_TTL", default=5.0, parse=_number(0, 525600),
             group="state", in_effect=False, doc="Minutes that an answer is kept."),
     Setting(name="rate_limit_capacity", variable="RATE_LIMIT_CAPACITY", default=100.0,

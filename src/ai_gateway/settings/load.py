@@ -46,6 +46,7 @@ class _Loader:
         values = {setting.name: self._value(setting) for setting in SETTINGS}
         if values["mode"] == "debug" and not self._is_set(BY_NAME["log_level"]):
             values["log_level"] = "debug"
+        values["data_dir"] = Path(values["data_dir"])
         if values["prices"] is not None:
             values["prices"] = Path(values["prices"])
         sections = {section.name: self._section(section) for section in SECTIONS}

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ai_gateway.model.guardrail import Guardrail
+from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
 from ai_gateway.model.route import Route
 
 from .yaml_file import Entry
@@ -30,6 +31,8 @@ class Section(Struct, frozen=True, kw_only=True):
 
 SECTIONS: tuple[Section, ...] = (
     Section(name="routes", type=dict[str, Route], default={}),
+    Section(name="tenants", type=dict[str, ConfiguredTenant], default={}),
+    Section(name="keys", type=dict[str, ConfiguredKey], default={}),
     Section(name="guardrails", type=dict[str, Guardrail], default={}),
 )
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ai_gateway.catalogue.provider import Provider
 from ai_gateway.model.guardrail import Guardrail
+from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
 from ai_gateway.model.route import Route
 
 from .secret import Secret
@@ -25,9 +26,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     mode: Literal["release", "debug"]
-    access: Literal["auto", "open"]
+    access: Literal["auto", "open", "closed"]
     workers: int
     admin_key: Secret | None
+    metrics_key: Secret | None
+    known_keys: int
+    access_stale: float
+    data_dir: Path
     redis_addr: str | None
     redis_password: Secret | None
     database_url: Secret | None
@@ -49,6 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     prices: Path | None
     routes: dict[str, Route]
     guardrails: dict[str, Guardrail]
+    tenants: dict[str, ConfiguredTenant]
+    keys: dict[str, ConfiguredKey]
     providers: dict[str, ConfiguredProvider]
     warnings: tuple[str, ...]
     """What is odd, though not wrong; said at the start."""

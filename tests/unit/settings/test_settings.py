@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_gateway.access.identify import listening_is_safe
+from ai_gateway.access.listening import listening_is_safe
 from ai_gateway.settings.check import check
 from ai_gateway.settings.load import load_settings
 from ai_gateway.settings.tree import SettingsError

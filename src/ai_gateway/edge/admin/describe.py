@@ -8,7 +8,7 @@ import msgspec
 from .route import AdminRoute
 
 _TEMPLATE = "#/components/schemas/{name}"
-_SECURITY = [{"admin_key": []}]
+_SECURITY: list[dict[str, list[str]]] = [{"admin_key": []}]
 _ERRORS = {
     "400": "The request is wrong; the error names the field.",
     "401": "No key, or none that is valid.",

@@ -131,7 +131,9 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes], kind: Any) -> 
     except msgspec.ValidationError as error:
         raise _invalid(error, "The body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise GatewayError("invalid_request", "The body is not JSON.", code="invalid_json") from None
+        raise GatewayError(
+            "invalid_request", "The body is not JSON.", code="invalid_json"
+        ) from None
 
 
 def _invalid(error: msgspec.ValidationError, what: str) -> GatewayError:

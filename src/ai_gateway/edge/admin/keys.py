@@ -25,7 +25,9 @@ class KeysQuery(Struct, frozen=True, forbid_unknown_fields=True):
     after: str = ""
 
 
-def key_routes(administration: "Callable[[], Administration]", changed: Changed) -> list[AdminRoute]:
+def key_routes(
+    administration: "Callable[[], Administration]", changed: Changed
+) -> list[AdminRoute]:
     async def create(call: AdminCall) -> IssuedKey:
         new: NewKey = call.body
         _require_rank(call.actor, new.role)
@@ -114,7 +116,10 @@ def _require_bounds(actor: Actor, policy: Policy) -> None:
     """What concerns others than the tenant is for the gateway's administrators."""
     if actor.role != "tenant-admin":
         return
-    for name, set_ in (("priority", policy.priority != 0), ("cache.scope", policy.cache.scope == "shared")):
+    for name, set_ in (
+        ("priority", policy.priority != 0),
+        ("cache.scope", policy.cache.scope == "shared"),
+    ):
         if set_:
             raise GatewayError(
                 "permission", f"A tenant-admin may not set {name}.", field=f"policy.{name}",

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct
 
-from ai_gateway.model.key import Role
 from ai_gateway.model.errors import GatewayError
+from ai_gateway.model.key import Role
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -69,7 +69,7 @@ class AdminRoute(Struct, frozen=True, kw_only=True):
 
 def not_found(noun: str, id: str) -> GatewayError:
     """Also for what exists, but not for this actor."""
-    return GatewayError("not_found", f"There is no {noun} {ascii(id[:100])}.", code=f"{noun}_not_found")
+    return GatewayError("not_found", f"There is no {noun} {id[:100]!a}.", code=f"{noun}_not_found")
 
 
 def given(value: Any) -> bool:

@@ -19,7 +19,9 @@ class TenantsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     after: str = ""
 
 
-def tenant_routes(administration: "Callable[[], Administration]", changed: Changed) -> list[AdminRoute]:
+def tenant_routes(
+    administration: "Callable[[], Administration]", changed: Changed
+) -> list[AdminRoute]:
     async def create(call: AdminCall) -> Tenant:
         return await administration().create_tenant(call.body, actor=call.actor.name)
 

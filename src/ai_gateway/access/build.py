@@ -1,0 +1,143 @@
+"""Access as configured: which keys there are, where they are looked up, and whether one is needed."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from math import inf
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from ai_gateway.model.call import Caller
+from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
+from ai_gateway.model.policy import UNRESTRICTED, Policy
+from ai_gateway.storage.database import Database, DatabaseUnavailable
+
+from .access import DEFAULT_TENANT, Access
+from .follow import Follower
+from .keys import hash_of
+from .known import KnownKey, KnownKeys
+from .policies import merge
+
+if TYPE_CHECKING:
+    from .administer import Administration
+    from .store import KeyStore
+
+Mode = Literal["auto", "open", "closed"]
+
+
+class AccessSettings(Struct, frozen=True, kw_only=True):
+    mode: Mode
+    """`auto`: closed once there is anything to show a key to: ADMIN_KEY or a key."""
+    has_admin_key: bool
+    tenants: Mapping[str, ConfiguredTenant]
+    keys: Mapping[str, ConfiguredKey]
+    known_keys: int
+    """How many keys of the database are kept in memory."""
+    stale_seconds: float
+
+
+class OpenAccess(Struct, frozen=True, kw_only=True):
+    access: Access
+    administration: "Callable[[], Administration]"
+    """Made when first used: it needs the database."""
+    follower: Follower | None
+    """None where no key of the database can count."""
+
+    async def changed(self) -> None:
+        """This replica forgets at once what it just changed; the others do within a second."""
+        if self.follower is not None:
+            await self.follower.look()
+
+    async def close(self) -> None:
+        if self.follower is not None:
+            await self.follower.close()
+
+
+async def open_access(
+    settings: AccessSettings,
+    database: Database,
+    *,
+    reveal: Callable[[str], str],
+    on_trouble: Callable[[str | None], None],
+) -> OpenAccess:
+    """`reveal` reads a secret by its reference; raises ValueError."""
+    policies = {id: tenant.policy for id, tenant in settings.tenants.items()}
+    static = static_keys(settings.keys, policies, reveal)
+    closed = settings.mode == "closed" or (
+        settings.mode == "auto" and (settings.has_admin_key or bool(static))
+    )
+    known = KnownKeys(settings.known_keys)
+
+    @cache
+    def administration() -> "Administration":
+        from .administer import Administration
+
+        return Administration(database, settings.tenants)
+
+    follower: Follower | None = None
+    look_up = None
+    if closed or settings.has_admin_key or database.exists():
+        from .store import KeyStore
+
+        store = KeyStore(database, policies)
+        if settings.mode == "auto" and not closed:
+            closed = await _has_keys(store)
+        if closed or settings.mode == "open":
+            look_up = store.look_up
+            follower = Follower(
+                store, known, stale_seconds=settings.stale_seconds, on_trouble=on_trouble
+            )
+            follower.start()
+    access = Access(
+        closed=closed,
+        static=static,
+        known=known,
+        look_up=look_up,
+        default_policy=policies.get(DEFAULT_TENANT, UNRESTRICTED),
+    )
+    return OpenAccess(access=access, administration=administration, follower=follower)
+
+
+async def _has_keys(store: "KeyStore") -> bool:
+    """While it cannot be said, calls need a key."""
+    try:
+        return await store.any()
+    except DatabaseUnavailable:
+        return True
+
+
+def static_keys(
+    configured: Mapping[str, ConfiguredKey],
+    tenants: Mapping[str, Policy],
+    reveal: Callable[[str], str],
+) -> dict[bytes, KnownKey]:
+    """The keys of `gateway.yaml`, by hash. Raises ValueError saying which is wrong and how."""
+    found: dict[bytes, KnownKey] = {}
+    for id, key in configured.items():
+        if (key.key is None) == (key.hash is None):
+            raise ValueError(
+                f"keys.{id}: give key (env:NAME or file:/path) or hash, one of the two"
+            )
+        if key.hash is not None:
+            hash = bytes.fromhex(key.hash.partition(":")[2])
+        else:
+            assert key.key is not None
+            try:
+                hash = hash_of(reveal(key.key).encode("utf-8"))
+            except ValueError as error:
+                raise ValueError(f"keys.{id}.key: {error}") from None
+        if hash in found:
+            raise ValueError(f"keys.{id}: it is the same key as {found[hash].caller.key_id}")
+        found[hash] = KnownKey(
+            caller=Caller(
+                tenant=key.tenant,
+                user=key.user or id,
+                key_id=id,
+                policy=merge(tenants.get(key.tenant, UNRESTRICTED), key.policy),
+                tags=key.tags,
+            ),
+            user_is_fixed=key.user is not None,
+            expires_at=inf if key.expires_at is None else key.expires_at.timestamp(),
+            role=key.role,
+        )
+    return found

@@ -1,0 +1,27 @@
+"""Every endpoint of the admin API, a module's worth a line."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from .keys import Changed, key_routes
+from .route import AdminRoute
+from .tenants import tenant_routes
+
+if TYPE_CHECKING:
+    from ai_gateway.access.administer import Administration
+
+
+class AdminParts(Struct, frozen=True, kw_only=True):
+    """What the admin API hands its requests to."""
+
+    administration: "Callable[[], Administration]"
+    access_changed: Changed
+
+
+def admin_table(parts: AdminParts) -> list[AdminRoute]:
+    return [
+        *key_routes(parts.administration, parts.access_changed),
+        *tenant_routes(parts.administration, parts.access_changed),
+    ]
