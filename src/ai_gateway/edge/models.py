@@ -14,6 +14,8 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
 from ai_gateway.routing.destinations import Directory
 
+from .calls import joined
+
 _ANY = ("*",)
 
 
@@ -46,7 +48,7 @@ class ModelsEndpoint:
 
     async def list(self, request: Request) -> Response:
         try:
-            caller = await self._access.caller(dict(request.scope["headers"]))
+            caller = await self._access.caller(joined(request.scope["headers"]))
         except GatewayError as error:
             return _refusal(request, error)
         models = [m for m in self._directory.models() if _allowed(m, caller.policy)]
@@ -66,7 +68,7 @@ class ModelsEndpoint:
         anthropic = "anthropic-version" in request.headers
         name = request.path_params["id"]
         try:
-            caller = await self._access.caller(dict(request.scope["headers"]))
+            caller = await self._access.caller(joined(request.scope["headers"]))
             facts = self._facts(name)
             if not _allowed(facts, caller.policy):
                 raise GatewayError(

@@ -13,6 +13,7 @@ from ai_gateway.telemetry.metrics import Metrics
 
 from .admin.endpoints import error_response
 from .admin.guard import Guard
+from .calls import joined
 from .readiness import Readiness
 
 
@@ -39,7 +40,7 @@ class OperationsEndpoints:
     async def metrics(self, request: Request) -> Response:
         """For everybody who reaches the port, unless METRICS_KEY is set: then for who has it, or ADMIN_KEY."""
         if self._metrics_key is not None:
-            headers = dict(request.scope["headers"])
+            headers = joined(request.scope["headers"])
             given = credential(headers) or b""
             is_key = compare_digest(hash_of(given), hash_of(self._metrics_key.encode("utf-8")))
             if not is_key and not self._guard.is_admin_key(headers):

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from ai_gateway.dialects.openai_chat.errors import render_error
 from ai_gateway.edge.asgi import Receive
 from ai_gateway.edge.body import read_body
+from ai_gateway.edge.calls import joined
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.storage.database import DatabaseUnavailable
 from ai_gateway.telemetry.log import Log
@@ -62,7 +63,7 @@ class _Endpoint:
             )
 
     async def _answer(self, request: Request) -> Response:
-        headers = dict(request.scope["headers"])
+        headers = joined(request.scope["headers"])
         # Before anything else: who has no key learns nothing, not even what there is.
         actor = await self._guard.actor(headers)
         method = "GET" if request.method == "HEAD" else request.method
