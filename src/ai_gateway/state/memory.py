@@ -1,0 +1,231 @@
+"""State for one process: plain dictionaries, bounded, on the monotonic clock."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from math import inf
+from time import monotonic, time
+
+from .admission import Bucket, Claim, Grant, Quota, Settlement
+from .store import Hearer
+
+_MOST_BUCKETS = 200_000
+_MOST_QUOTAS = 200_000
+_MOST_VALUE_BYTES = 64 * 1024 * 1024
+_VALUE_OVERHEAD = 200
+"""What an entry takes beside its key and value, about."""
+
+
+class _Level:
+    """A bucket's content at a time."""
+
+    __slots__ = ("at", "bucket", "level")
+
+    def __init__(self, bucket: Bucket, level: float, at: float) -> None:
+        self.bucket = bucket
+        self.level = level
+        self.at = at
+
+
+class _Sum:
+    """A quota's count. `spent` is None until someone says what it was."""
+
+    __slots__ = ("expires", "held", "spent")
+
+    def __init__(self, spent: int | None, expires: int) -> None:
+        self.spent = spent
+        self.held = 0
+        self.expires = expires
+
+
+class MemoryState:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = monotonic,
+        value_bytes: int = _MOST_VALUE_BYTES,
+    ) -> None:
+        self._clock = clock
+        self._levels: dict[str, _Level] = {}
+        self._sums: dict[str, _Sum] = {}
+        self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._value_bytes = 0
+        self._most_value_bytes = value_bytes
+        self._hearers: dict[str, list[Hearer]] = {}
+
+    async def admit(self, claim: Claim) -> Grant:
+        return self.admit_now(claim)
+
+    def admit_now(self, claim: Claim) -> Grant:
+        now = self._clock()
+        levels: list[float] = []
+        refused_by, wait = -1, 0.0
+        for at, bucket in enumerate(claim.buckets):
+            level = self._level(bucket, now)
+            levels.append(level)
+            lacking = claim.takes[at] - level
+            if lacking > 0:
+                needed = lacking / bucket.refill if bucket.refill > 0 else inf
+                if needed >= wait:
+                    refused_by, wait = at, needed
+        used: list[int] = []
+        unknown: list[int] = []
+        for at, quota in enumerate(claim.quotas):
+            count = self._sums.get(quota.key)
+            if count is None:
+                count = self._new_sum(quota)
+            if count.spent is None:
+                unknown.append(at)
+                used.append(0)
+                continue
+            now_used = count.spent + count.held
+            used.append(now_used)
+            if quota.hard and now_used + claim.reserves[at] > quota.limit:
+                refused_by = len(claim.buckets) + at
+        value = self._value(claim.look_up) if claim.look_up is not None else None
+        if unknown or refused_by >= 0:
+            return Grant(
+                admitted=False,
+                levels=levels,
+                used=used,
+                refused_by=-1 if unknown else refused_by,
+                wait=wait if refused_by < len(claim.buckets) else 0.0,
+                unknown=unknown,
+                value=value,
+            )
+        for at, bucket in enumerate(claim.buckets):
+            levels[at] -= claim.takes[at]
+            self._put(bucket, levels[at], now)
+        for at, quota in enumerate(claim.quotas):
+            reserve = claim.reserves[at]
+            self._sums[quota.key].held += reserve
+            used[at] += reserve
+        return Grant(admitted=True, levels=levels, used=used, value=value)
+
+    def settle(self, settlement: Settlement) -> None:
+        now = self._clock()
+        for bucket, back in zip(settlement.buckets, settlement.returns, strict=True):
+            level = min(bucket.capacity, self._level(bucket, now) + back)
+            self._put(bucket, level, now)
+        for quota, reserved, spent in zip(
+            settlement.quotas, settlement.reserved, settlement.spent, strict=True
+        ):
+            count = self._sums.get(quota.key)
+            if count is not None:
+                count.held = max(0, count.held - reserved)
+                if count.spent is not None:
+                    count.spent += spent
+
+    async def recount(self, quota: Quota, spent: int) -> None:
+        count = self._sums.get(quota.key)
+        if count is None:
+            count = self._new_sum(quota)
+        if count.spent is None:
+            count.spent = spent
+
+    async def used(self, quota: Quota) -> int | None:
+        count = self._sums.get(quota.key)
+        if count is None:
+            return None if quota.counted else 0
+        return None if count.spent is None else count.spent + count.held
+
+    async def levels(self, buckets: Sequence[Bucket]) -> list[float]:
+        now = self._clock()
+        return [self._level(bucket, now) for bucket in buckets]
+
+    def forget_counts(self) -> None:
+        self._levels.clear()
+        self._sums.clear()
+
+    async def get(self, key: str) -> bytes | None:
+        return self._value(key)
+
+    def set(self, key: str, value: bytes, ttl: float) -> None:
+        self._drop(key)
+        size = len(key) + len(value) + _VALUE_OVERHEAD
+        if size > self._most_value_bytes:
+            return
+        self._values[key] = (value, self._clock() + ttl)
+        self._value_bytes += size
+        while self._value_bytes > self._most_value_bytes:
+            self._drop(next(iter(self._values)))
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        if self._value(key) is not None:
+            return False
+        self.set(key, value, ttl)
+        return True
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self._drop(key)
+
+    def publish(self, channel: str, message: bytes) -> None:
+        for hearer in self._hearers.get(channel, ()):
+            hearer(message)
+
+    def subscribe(
+        self, channel: str, hearer: Hearer, gap: Callable[[], None] | None = None
+    ) -> None:
+        self._hearers.setdefault(channel, []).append(hearer)
+
+    def trouble(self) -> str | None:
+        return None
+
+    async def close(self) -> None:
+        pass
+
+    def _level(self, bucket: Bucket, now: float) -> float:
+        kept = self._levels.get(bucket.key)
+        if kept is None:
+            return bucket.capacity
+        gained = max(0.0, now - kept.at) * bucket.refill
+        return min(bucket.capacity, kept.level + gained)
+
+    def _put(self, bucket: Bucket, level: float, now: float) -> None:
+        kept = self._levels.get(bucket.key)
+        if kept is not None:
+            kept.bucket, kept.level, kept.at = bucket, level, now
+            return
+        if len(self._levels) >= _MOST_BUCKETS:
+            self._sweep_levels(now)
+        self._levels[bucket.key] = _Level(bucket, level, now)
+
+    def _sweep_levels(self, now: float) -> None:
+        """Full buckets go: nothing is lost by it. Where that frees too little, the oldest half goes."""
+        full = [
+            k for k, v in self._levels.items() if self._level(v.bucket, now) >= v.bucket.capacity
+        ]
+        for key in full:
+            del self._levels[key]
+        if len(self._levels) > _MOST_BUCKETS // 2:
+            oldest = sorted(self._levels, key=lambda k: self._levels[k].at)
+            for key in oldest[: len(oldest) - _MOST_BUCKETS // 2]:
+                del self._levels[key]
+
+    def _new_sum(self, quota: Quota) -> _Sum:
+        if len(self._sums) >= _MOST_QUOTAS:
+            self._sweep_sums()
+        count = self._sums[quota.key] = _Sum(None if quota.counted else 0, quota.expires)
+        return count
+
+    def _sweep_sums(self) -> None:
+        """Past periods go; sums that nothing holds can be counted again from the ledger."""
+        now = time()
+        idle = [k for k, v in self._sums.items() if v.held == 0 or 0 < v.expires <= now]
+        for key in idle:
+            del self._sums[key]
+
+    def _value(self, key: str) -> bytes | None:
+        kept = self._values.get(key)
+        if kept is None:
+            return None
+        if kept[1] <= self._clock():
+            self._drop(key)
+            return None
+        self._values.move_to_end(key)
+        return kept[0]
+
+    def _drop(self, key: str) -> None:
+        kept = self._values.pop(key, None)
+        if kept is not None:
+            self._value_bytes -= len(key) + len(kept[0]) + _VALUE_OVERHEAD

@@ -1,0 +1,302 @@
+"""State shared by many processes: Redis, by scripts that run there as one step on Redis's clock.
+
+Every key of a tenant holds its name in braces, so that on Redis Cluster all that a call takes lies in
+one slot. Buckets that belong to no tenant (a provider's) lie elsewhere: on Cluster they are taken by
+scripts of their own, in the same pipeline, and given back where another part of the claim was refused.
+So nothing is ever granted beyond a limit; at worst a bucket looks emptier than it is for a round trip.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from math import inf
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from .admission import Bucket, Claim, Grant, Quota, Settlement
+from .connecting import RedisLink
+from .gathering import Command, Gathering, Script, script
+from .hearing import Hearing
+from .store import Hearer, StateLost
+
+LEASE_SECONDS = 60.0
+"""After the death of a process, what its calls held comes back within this time."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _script(name: str) -> Script:
+    return script((files("ai_gateway.state") / f"{name}.lua").read_bytes())
+
+
+class RedisState:
+    """Raises StateLost where Redis fails; what is to be done about it is `TakeoverState`'s."""
+
+    def __init__(
+        self, link: RedisLink, gathering: Gathering, *, lease: float = LEASE_SECONDS
+    ) -> None:
+        self._link = link
+        self._gathering = gathering
+        self._lease = lease
+        self._hearing = Hearing(link.listener)
+        self._admit = _script("admit")
+        self._settle = _script("settle")
+        self._renew = _script("renew")
+        self._held: dict[str, tuple[float, list[bytes], list[bytes]]] = {}
+        """Of each call in flight that holds leases: since when, their keys, their members."""
+
+    async def open(self) -> None:
+        """Connects. Raises StateLost."""
+        await self._gathering.open()
+
+    def fail_waiting(self, reason: str) -> None:
+        self._gathering.fail_waiting(reason)
+
+    async def admit(self, claim: Claim) -> Grant:
+        if self._link.is_cluster and any(bucket.shared for bucket in claim.buckets):
+            return await self._admit_apart(claim)
+        keys = _bucket_keys(claim.buckets)
+        quotas = claim.quotas
+        if quotas:
+            _add_quota_keys(keys, quotas)
+        if claim.look_up is not None:
+            keys.append(claim.look_up.encode())
+        payload = _encode(
+            (
+                claim.call_id,
+                self._lease * 1e6,
+                [
+                    (b.capacity, b.refill, t)
+                    for b, t in zip(claim.buckets, claim.takes, strict=True)
+                ],
+                [
+                    (q.limit, r, q.hard, q.counted)
+                    for q, r in zip(quotas, claim.reserves, strict=True)
+                ],
+                claim.look_up is not None,
+            )
+        )
+        reply = await self._gathering.ask(self._admit.command(keys, payload), self._admit)
+        grant = _grant(claim, reply)
+        if grant.admitted and quotas:
+            self._hold(claim)
+        return grant
+
+    def settle(self, settlement: Settlement, failed: Callable[[], None] | None) -> None:
+        """Never waits; `failed` is called where it may not have been done."""
+        self._held.pop(settlement.call_id, None)
+        for command in self._settle_commands(settlement):
+            self._gathering.tell(command, self._settle, failed)
+
+    async def recount(self, quota: Quota, spent: int) -> None:
+        key = quota.key.encode()
+        await self._gathering.ask((b"HSETNX", key, b"s", b"%d" % spent))
+        if quota.expires:
+            await self._gathering.ask((b"EXPIREAT", key, b"%d" % quota.expires))
+
+    async def used(self, quota: Quota) -> int | None:
+        key = quota.key.encode()
+        if not quota.counted:
+            return int(await self._gathering.ask((b"ZCARD", _lease_key(key))))
+        spent, held = await self._gathering.ask((b"HMGET", key, b"s", b"r"))
+        return None if spent is None else int(spent) + int(held or 0)
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._gathering.ask((b"GET", key.encode()))
+
+    def set(self, key: str, value: bytes, ttl: float) -> None:
+        self._gathering.tell((b"SET", key.encode(), value, b"PX", _milliseconds(ttl)))
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        command = (b"SET", key.encode(), value, b"NX", b"PX", _milliseconds(ttl))
+        return await self._gathering.ask(command) is not None
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self._gathering.tell((b"UNLINK", key.encode()))
+
+    def publish(self, channel: str, message: bytes) -> None:
+        self._gathering.tell((b"PUBLISH", channel.encode(), message))
+
+    def deliver(self, channel: str, message: bytes) -> None:
+        self._hearing.deliver(channel, message)
+
+    def subscribe(
+        self, channel: str, hearer: Hearer, gap: Callable[[], None] | None = None
+    ) -> None:
+        self._hearing.subscribe(channel, hearer, gap)
+
+    async def levels(self, buckets: Sequence[Bucket]) -> list[float]:
+        """What each bucket holds, taking nothing."""
+        if not buckets:
+            return []
+        grant = await self.admit(Claim(call_id="look", buckets=buckets, takes=[0.0] * len(buckets)))
+        return list(grant.levels)
+
+    async def command(self, *parts: bytes) -> Any:
+        """Any other command of one key, in the same pipelines. Raises StateLost."""
+        return await self._gathering.ask(parts)
+
+    def renew_leases(self) -> None:
+        """For calls that have been in flight for a while; to be called a few times per lease."""
+        since = monotonic() - self._lease / 4
+        for granted, keys, members in self._held.values():
+            if granted < since:
+                payload = _encode((self._lease * 1e6, members))
+                self._gathering.tell(self._renew.command(keys, payload), self._renew)
+
+    async def forget_sums(self, keys: Sequence[str]) -> None:
+        """What was spent is counted anew, from the ledger, when next asked for. Raises StateLost."""
+        asked = [self._gathering.ask((b"HDEL", key.encode(), b"s")) for key in keys]
+        for one in asked:
+            await one
+
+    async def close(self) -> None:
+        await self._hearing.close()
+        await self._gathering.close()
+        await self._link.close()
+
+    def _hold(self, claim: Claim) -> None:
+        keys = [_lease_key(q.key.encode()) for q in claim.quotas]
+        members = [f"{claim.call_id}:{r}".encode() for r in claim.reserves]
+        self._held[claim.call_id] = (monotonic(), keys, members)
+
+    def _settle_commands(self, settlement: Settlement) -> list[Command]:
+        own = range(len(settlement.buckets))
+        apart: list[int] = []
+        if self._link.is_cluster:
+            apart = [i for i in own if settlement.buckets[i].shared]
+            own = [i for i in own if not settlement.buckets[i].shared]
+        commands = [self._correction(settlement.call_id, settlement, [at], ()) for at in apart]
+        if own or settlement.quotas:
+            commands.append(
+                self._correction(settlement.call_id, settlement, own, settlement.quotas)
+            )
+        return commands
+
+    def _correction(
+        self, call_id: str, settlement: Settlement, chosen: Sequence[int], quotas: Sequence[Quota]
+    ) -> Command:
+        buckets = [settlement.buckets[at] for at in chosen]
+        keys = _bucket_keys(buckets)
+        _add_quota_keys(keys, quotas)
+        payload = _encode(
+            (
+                call_id,
+                [
+                    (b.capacity, b.refill, settlement.returns[at])
+                    for at, b in zip(chosen, buckets, strict=True)
+                ],
+                [
+                    (settlement.reserved[at], settlement.spent[at], q.counted)
+                    for at, q in enumerate(quotas)
+                ],
+            )
+        )
+        return self._settle.command(keys, payload)
+
+    async def _admit_apart(self, claim: Claim) -> Grant:
+        """On Cluster, with buckets of other slots: each by itself, and back if one refused."""
+        shared = [at for at, bucket in enumerate(claim.buckets) if bucket.shared]
+        own = [at for at, bucket in enumerate(claim.buckets) if not bucket.shared]
+        parts = [
+            Claim(
+                call_id=claim.call_id,
+                buckets=[claim.buckets[at] for at in own],
+                takes=[claim.takes[at] for at in own],
+                quotas=claim.quotas,
+                reserves=claim.reserves,
+                look_up=claim.look_up,
+            ),
+            *(
+                Claim(call_id=claim.call_id, buckets=(claim.buckets[at],), takes=(claim.takes[at],))
+                for at in shared
+            ),
+        ]
+        grants = await asyncio.gather(*(self.admit(_unshared(part)) for part in parts))
+        levels = [0.0] * len(claim.buckets)
+        for at, level in zip(own, grants[0].levels, strict=True):
+            levels[at] = level
+        for at, grant in zip(shared, grants[1:], strict=True):
+            levels[at] = grant.levels[0]
+        refused_by, wait = -1, 0.0
+        if grants[0].refused_by >= len(own):
+            refused_by = grants[0].refused_by + len(shared)
+        elif grants[0].refused_by >= 0:
+            refused_by, wait = own[grants[0].refused_by], grants[0].wait
+        for at, grant in zip(shared, grants[1:], strict=True):
+            if not grant.admitted and refused_by < len(claim.buckets) and grant.wait >= wait:
+                refused_by, wait = at, grant.wait
+        admitted = all(grant.admitted for grant in grants)
+        if not admitted:
+            for part, grant in zip(parts, grants, strict=True):
+                if grant.admitted:
+                    self.settle(_given_back(part), None)
+        return Grant(
+            admitted=admitted,
+            levels=levels,
+            used=grants[0].used,
+            refused_by=-1 if grants[0].unknown else refused_by,
+            wait=wait,
+            unknown=grants[0].unknown,
+            value=grants[0].value,
+        )
+
+
+def _unshared(claim: Claim) -> Claim:
+    buckets = [msgspec.structs.replace(b, shared=False) for b in claim.buckets]
+    return msgspec.structs.replace(claim, buckets=buckets)
+
+
+def _given_back(claim: Claim) -> Settlement:
+    return Settlement(
+        call_id=claim.call_id,
+        buckets=claim.buckets,
+        returns=claim.takes,
+        quotas=claim.quotas,
+        reserved=claim.reserves,
+        spent=[0] * len(claim.quotas),
+    )
+
+
+def _bucket_keys(buckets: Sequence[Bucket]) -> list[bytes]:
+    return [bucket.key.encode() for bucket in buckets]
+
+
+def _add_quota_keys(keys: list[bytes], quotas: Sequence[Quota]) -> None:
+    for quota in quotas:
+        key = quota.key.encode()
+        keys.append(key)
+        keys.append(_lease_key(key))
+
+
+def _lease_key(key: bytes) -> bytes:
+    return key + b":leases"
+
+
+def _milliseconds(seconds: float) -> bytes:
+    return b"%d" % max(1, round(seconds * 1000))
+
+
+def _grant(claim: Claim, reply: Any) -> Grant:
+    try:
+        status, at, wait = reply[0], reply[1], reply[2]
+        buckets, quotas = len(claim.buckets), len(claim.quotas)
+        levels = [level / 1000 for level in reply[3 : 3 + buckets]]
+        used = reply[3 + buckets : 3 + buckets + quotas]
+        value = None
+        if claim.look_up is not None and len(reply) > 3 + buckets + quotas:
+            value = reply[3 + buckets + quotas]
+        return Grant(
+            admitted=status == 1,
+            levels=levels,
+            used=used,
+            refused_by=at - 1 if status == 0 else -1,
+            wait=inf if wait == -1 else wait / 1000,
+            unknown=[i for i, n in enumerate(used) if n < 0] if status == 2 else (),
+            value=value,
+        )
+    except (TypeError, IndexError) as error:
+        raise StateLost("an answer that cannot be read") from error
