@@ -7,7 +7,7 @@ from ai_gateway.catalogue.cost import cost_of
 from ai_gateway.dialects.bridge import Bridge
 from ai_gateway.dialects.dialect import BadAnswer, ProviderError
 from ai_gateway.dialects.exchange import Exchange
-from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED
 from ai_gateway.model.call import Attempt, Outcome, Request
 from ai_gateway.model.errors import ErrorKind, GatewayError
@@ -117,7 +117,8 @@ class Performer:
                     body = await stream.read_all(_LARGEST_ERROR)
                     await self._upstream_error(stream, body, destination, outcome, reply)
                     return
-                if "event-stream" not in (stream.header(b"content-type") or ""):
+                stream_type = PROVIDER_DIALECTS[destination.dialect].stream_type
+                if stream_type not in (stream.header(b"content-type") or ""):
                     raise BadAnswer("a stream was asked for, and something else came")
                 await _relay(bridge, stream, started, outcome, reply)
         finally:
@@ -162,7 +163,7 @@ class Performer:
 
         What concerns the gateway's own account is told as the gateway's fault, without the text.
         """
-        provider = DIALECTS[destination.dialect]
+        provider = PROVIDER_DIALECTS[destination.dialect]
         body = _without(body, destination.secret)
         error = provider.parse_error(answer.status, body)
         headers = [(n.decode(), v) for n in _ERROR_HEADERS if (v := answer.header(n)) is not None]

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from ai_gateway.model.answer import Failure, Finish, Start, StopReason
 from ai_gateway.model.usage import Usage
 
-from .dialect import Decoder, Encoder, ProviderError
-from .sse import ServerSentEvent, SseDecoder
+from .dialect import Encoder, ProviderDialect, ProviderError
+from .sse import ServerSentEvent
 
 
 class Bridge(Protocol):
@@ -33,8 +33,8 @@ class TranslatingBridge:
     __slots__ = (
         "_decoder",
         "_encoder",
+        "_frames",
         "_now",
-        "_sse",
         "complete",
         "failure",
         "first_content",
@@ -42,10 +42,10 @@ class TranslatingBridge:
         "usage",
     )
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, now: int) -> None:
+    def __init__(self, provider: ProviderDialect, encoder: Encoder, now: int) -> None:
         self._now = now
-        self._sse = SseDecoder()
-        self._decoder = decoder
+        self._frames = provider.frames()
+        self._decoder = provider.decoder()
         self._encoder = encoder
         self.usage: Usage | None = None
         self.stop: StopReason | None = None
@@ -54,10 +54,10 @@ class TranslatingBridge:
         self.first_content = False
 
     def feed(self, chunk: bytes) -> bytes:
-        return self._translate(self._sse.feed(chunk), ending=False)
+        return self._translate(self._frames.feed(chunk), ending=False)
 
     def end(self) -> bytes:
-        return self._translate(self._sse.end(), ending=True)
+        return self._translate(self._frames.end(), ending=True)
 
     @property
     def notes(self) -> list[str]:

@@ -16,7 +16,7 @@ from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import ErrorKind, GatewayError
 from ai_gateway.model.usage import Usage
 
-from .sse import ServerSentEvent
+from .sse import ServerSentEvent, SseDecoder
 
 
 class Peek(Struct, frozen=True, kw_only=True):
@@ -103,6 +103,13 @@ class Watcher(Protocol):
         ...
 
 
+class Frames(Protocol):
+    """A stream's bytes, cut anywhere -> its events."""
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]: ...
+    def end(self) -> list[ServerSentEvent]: ...
+
+
 class Decoder(Protocol):
     """A provider's stream events -> Events."""
 
@@ -128,8 +135,26 @@ class BadAnswer(Exception):
     """A provider's answer that is not what its dialect promises. The message holds no content of it."""
 
 
-class Dialect(Struct, frozen=True, kw_only=True):
+class ProviderDialect(Struct, frozen=True, kw_only=True):
+    """What a provider's dialect offers: requests are rendered in it, answers and errors read."""
+
     name: str
+    render_request: Callable[[Chat, RenderTarget], Rendered]
+    """Raises Untranslatable."""
+    parse_answer: Callable[[bytes], Answer]
+    """Raises BadAnswer."""
+    decoder: Callable[[], Decoder]
+    parse_error: Callable[[int, bytes], ProviderError]
+    """Total: any status, any bytes."""
+    frames: Callable[[], Frames] = SseDecoder
+    """How its streams are cut into events."""
+    stream_type: str = "event-stream"
+    """Part of the content type by which a stream is known."""
+
+
+class Dialect(ProviderDialect, frozen=True, kw_only=True):
+    """A dialect that callers speak too."""
+
     field_names: Mapping[str, str]
     """Neutral name (a field of `Chat`) -> this dialect's, where they differ; used in refusals."""
     model_in_path: bool = False
@@ -147,16 +172,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     on its behalf."""
 
     parse_request: Callable[[bytes], Chat]
-    render_request: Callable[[Chat, RenderTarget], Rendered]
-    """Raises Untranslatable."""
-    parse_answer: Callable[[bytes], Answer]
-    """Raises BadAnswer."""
     render_answer: Callable[[Answer, Chat], Rendered]
-    decoder: Callable[[], Decoder]
     encoder: Callable[[Chat], Encoder]
 
-    parse_error: Callable[[int, bytes], ProviderError]
-    """Total: any status, any bytes."""
     render_error: Callable[[GatewayError, str], bytes]
     """`render_error(error, request_id)`: the whole body."""
     render_stream_error: Callable[[GatewayError, str], bytes]

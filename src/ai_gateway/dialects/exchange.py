@@ -19,6 +19,7 @@ from ai_gateway.model.usage import Usage
 from .anthropic_messages import count_tokens
 from .bridge import Bridge, TranslatingBridge
 from .dialect import Dialect, Peek, Rendered, RenderTarget
+from .embeddings_formats import EMBEDDINGS_FORMATS, rerank_from_voyage, rerank_to_voyage
 from .openai_embeddings import (
     EmbeddingsPeek,
     peek_embeddings,
@@ -26,7 +27,7 @@ from .openai_embeddings import (
     rewrite_embeddings,
     to_base64,
 )
-from .registry import DIALECTS
+from .registry import DIALECTS, PROVIDER_DIALECTS
 from .relayed import peek_relayed, peek_relayed_answer, rewrite_relayed
 from .token_estimate import estimate_tokens
 
@@ -106,7 +107,7 @@ class ChatExchange:
         try:
             if provider == caller.name:
                 return Rendered(caller.rewrite(self._peek, self._body, target))
-            rendered = DIALECTS[provider].render_request(self.chat, target)
+            rendered = PROVIDER_DIALECTS[provider].render_request(self.chat, target)
         except Untranslatable as error:
             raise _in_callers_words(error, caller) from None
         left_out = tuple(f"{name} left out in translation" for name in self.chat.left_out)
@@ -117,7 +118,7 @@ class ChatExchange:
         if provider == caller.name:
             peek = caller.peek_answer(body)
             return Converted(body=body, usage=peek.usage, stop=peek.stop, model=peek.model)
-        answer = DIALECTS[provider].parse_answer(body)
+        answer = PROVIDER_DIALECTS[provider].parse_answer(body)
         if not answer.created:
             answer = replace(answer, created=self._now)
         rendered = caller.render_answer(answer, self.chat)
@@ -133,11 +134,11 @@ class ChatExchange:
         caller = self._caller
         if provider == caller.name:
             return caller.watch(target.stream_usage and not self._peek.include_usage)
-        return TranslatingBridge(DIALECTS[provider].decoder(), caller.encoder(self.chat), self._now)
+        return TranslatingBridge(PROVIDER_DIALECTS[provider], caller.encoder(self.chat), self._now)
 
 
 class EmbeddingsExchange:
-    """OpenAI's embeddings, which every provider here speaks."""
+    """OpenAI's embeddings: relayed to most providers, translated for those of another format."""
 
     __slots__ = ("_body", "_peek", "model")
 
@@ -153,9 +154,15 @@ class EmbeddingsExchange:
         return None
 
     def request(self, provider: str, target: RenderTarget) -> Rendered:
+        other = EMBEDDINGS_FORMATS.get(provider)
+        if other is not None:
+            return Rendered(other.render(self._peek.fields, target))
         return Rendered(rewrite_embeddings(self._peek, self._body, target.model))
 
     def answer(self, provider: str, body: bytes) -> Converted:
+        other = EMBEDDINGS_FORMATS.get(provider)
+        if other is not None:
+            body = other.to_openai(body, self.model)
         usage = peek_embeddings_answer(body)
         if self._peek.encoding_format == "base64":
             # Providers that know only floats ignore the wish; the caller still gets what it asked.
@@ -167,7 +174,7 @@ class EmbeddingsExchange:
 
 
 class RelayedExchange:
-    """An operation with one wire format, which every provider that offers it speaks."""
+    """An operation with one wire format (but for Voyage's reranking)."""
 
     __slots__ = ("_body", "_peek", "model")
 
@@ -183,9 +190,13 @@ class RelayedExchange:
         return None
 
     def request(self, provider: str, target: RenderTarget) -> Rendered:
+        if provider == "voyage":
+            return Rendered(rerank_to_voyage(self._peek.fields, target.model))
         return Rendered(rewrite_relayed(self._peek, self._body, target.model))
 
     def answer(self, provider: str, body: bytes) -> Converted:
+        if provider == "voyage":
+            body = rerank_from_voyage(body)
         answer = peek_relayed_answer(body)
         return Converted(body=body, usage=answer.usage, model=answer.model)
 

@@ -35,13 +35,14 @@ class Address(Struct, frozen=True):
     head: bytes
 
 
-def address(url: str, headers: Iterable[tuple[str, str]]) -> Address:
-    """For POST requests to an http or https URL. Raises ValueError for what could split a head."""
+def address(url: str, headers: Iterable[tuple[str, str]], method: str = "POST") -> Address:
+    """For requests to an http or https URL. Raises ValueError for what could split a head."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     host = parts.hostname or ""
     port = parts.port or (443 if secure else 80)
-    lines = [f"POST {parts.path or '/'} HTTP/1.1", f"host: {parts.netloc}"]
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    lines = [f"{method} {target} HTTP/1.1", f"host: {parts.netloc}"]
     lines += [f"{name}: {value}" for name, value in headers]
     if any("\r" in line or "\n" in line or "\0" in line for line in lines):
         raise ValueError("a header or address holds a line break")
@@ -160,6 +161,82 @@ class UpstreamStream:
             self._pool.release(connection, self._request.address.origin)
 
 
+class ForwardedRequest:
+    """A request whose body passes through in pieces, and so does its answer. Entered, written,
+    answered, read; leaving before the end closes the connection."""
+
+    def __init__(
+        self, pool: Pool, timeouts: Timeouts, address: Address, length: int | None
+    ) -> None:
+        self._pool = pool
+        self._timeouts = timeouts
+        self._address = address
+        self._length = length
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connects and sends the head. Raises UpstreamFault."""
+        # A connection kept from before may be gone, and a body cannot be sent twice: take a new one.
+        fresh = self._length != 0
+        deadline = asyncio.get_running_loop().time() + self._timeouts.total
+        connection = await self._pool.acquire(self._address.origin, fresh=fresh, deadline=deadline)
+        self._connection = connection
+        framing = (
+            b"transfer-encoding: chunked\r\n\r\n"
+            if self._length is None
+            else b"content-length: %d\r\n\r\n" % self._length
+        )
+        connection.begin(
+            self._address.head + framing,
+            b"",
+            deadline=deadline,
+            streaming=True,
+            patience=self._timeouts.total,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection, self._address.origin)
+
+    @property
+    def _open(self) -> Connection:
+        assert self._connection is not None
+        return self._connection
+
+    async def write(self, piece: bytes) -> bool:
+        """More of the body; false once the provider has answered and wants no more of it."""
+        if not piece:
+            return True
+        if self._open.answering:
+            return False
+        framed = piece if self._length is not None else b"%x\r\n%b\r\n" % (len(piece), piece)
+        await self._open.send(framed)
+        return True
+
+    async def answer(self) -> int:
+        """The body is over: waits for the status. Raises UpstreamFault."""
+        if self._length is None and not self._open.answering:
+            await self._open.send(b"0\r\n\r\n")
+        await self._open.head()
+        self._open.patience = self._timeouts.idle
+        return self._open.status
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return self._open.headers
+
+    async def read(self) -> bytes:
+        """The next piece; `b""` at the end. Raises UpstreamFault."""
+        return await self._open.read()
+
+
 class UpstreamClient:
     """Asks, with the connections of one pool. One per process."""
 
@@ -196,6 +273,10 @@ class UpstreamClient:
     def stream(self, request: UpstreamRequest) -> UpstreamStream:
         """To be opened, then entered with `async with`, then read."""
         return UpstreamStream(self._pool, self._timeouts, request, self._total(request))
+
+    def forward(self, address: Address, *, length: int | None) -> "ForwardedRequest":
+        """To be sent in pieces; `length` is its body's, None where that is not known beforehand."""
+        return ForwardedRequest(self._pool, self._timeouts, address, length)
 
     def close(self) -> None:
         self._pool.close()

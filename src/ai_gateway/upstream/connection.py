@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         "_size",
         "_streaming",
         "_transport",
+        "_unwritable",
         "_waiter",
         "answered",
         "complete",
@@ -54,6 +55,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._closed = False
+        self._unwritable: asyncio.Future[None] | None = None
+        """Set while the provider takes a request's body slower than it comes."""
         self.idle_since = 0.0
         self.reused = False
         self.deadline = inf
@@ -86,6 +89,11 @@ class Connection(asyncio.Protocol):
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def answering(self) -> bool:
+        """The head of an answer is here."""
+        return self._headers_done
+
     def overdue(self, now: float) -> bool:
         """The call in hand has taken too long. While the provider waits for a slow caller, its
         silence is not its own."""
@@ -109,6 +117,17 @@ class Connection(asyncio.Protocol):
         self._limit = limit
         assert self._transport is not None
         self._transport.writelines((head, body))
+
+    async def send(self, data: bytes) -> None:
+        """More of the request's body. Waits while the provider takes it slowly. Raises UpstreamFault."""
+        if self._fault is not None:
+            raise self._fault
+        if self._closed or self._transport is None:
+            raise UpstreamFault("reset", _RESET)
+        self.seen = self._loop.time()
+        self._transport.write(data)
+        if self._unwritable is not None:
+            await asyncio.shield(self._unwritable)
 
     async def whole(self) -> bytes:
         """The entire body. Raises UpstreamFault."""
@@ -192,6 +211,15 @@ class Connection(asyncio.Protocol):
         if self._streaming or self.complete or self._fault is not None:
             self._wake()
 
+    def pause_writing(self) -> None:
+        self._unwritable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._unwritable is not None:
+            if not self._unwritable.done():
+                self._unwritable.set_result(None)
+            self._unwritable = None
+
     def eof_received(self) -> None:
         return None
 
@@ -199,6 +227,7 @@ class Connection(asyncio.Protocol):
         self._closed = True
         # The parser holds its protocol: apart, both are freed at once.
         self._parser = None
+        self.resume_writing()
         if self._headers_done and not self._has_length and exc is None and not self.complete:
             # A body without a length ends with its connection (RFC 9112, section 6.3).
             self.complete = True

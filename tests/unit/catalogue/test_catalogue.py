@@ -9,7 +9,7 @@ from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.catalogue.cost import cost_of
 from ai_gateway.catalogue.models import Price, Prices, Tier
 from ai_gateway.catalogue.provider import custom_provider, load_providers
-from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage import Usage
 
@@ -74,7 +74,9 @@ def test_with_nothing_configured_the_simulator_takes_every_name(catalogue: Catal
 def test_every_provider_speaks_a_known_dialect_and_has_an_address() -> None:
     for provider in load_providers().values():
         assert provider.operations, provider.name
-        assert all(e.dialect in DIALECTS for e in provider.operations.values()), provider.name
+        assert all(e.dialect in PROVIDER_DIALECTS for e in provider.operations.values()), (
+            provider.name
+        )
         assert provider.base_url.startswith("https://") or not provider.key_required, provider.name
         assert not provider.base_url.endswith("/"), provider.name
 

@@ -1,0 +1,163 @@
+"""Chat -> Converse bytes, by way of Messages."""
+
+# pyright: basic
+# Free JSON of our own making is reworded here; typing each shape twice would say nothing more.
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.json import decode, encode
+from msgspec.structs import replace
+
+from ai_gateway.dialects.anthropic_messages.render import render_request as render_messages
+from ai_gateway.dialects.dialect import Rendered, RenderTarget
+from ai_gateway.model.chat import Chat
+from ai_gateway.model.errors import Untranslatable
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ()\[\]-]+")
+_CACHE_POINT = {"cachePoint": {"type": "default"}}
+_NO_URLS = "Bedrock takes files as data only, not by URL. Send it as a data URL."
+
+
+def render_request(chat: Chat, target: RenderTarget) -> Rendered:
+    """Raises Untranslatable naming what Converse cannot express."""
+    rendered = render_messages(chat, replace(target, structured_output=False))
+    messages = decode(rendered.body)
+    notes = [*rendered.notes]
+    out: dict[str, Any] = {
+        "messages": [
+            {"role": turn["role"], "content": _contents(turn["content"])}
+            for turn in messages["messages"]
+        ],
+        "inferenceConfig": _inference(messages),
+    }
+    system = messages.get("system")
+    if system is not None:
+        out["system"] = [{"text": system}] if isinstance(system, str) else _contents(system)
+    tools = _tools(messages, out["messages"])
+    if tools is not None:
+        out["toolConfig"] = tools
+    more = _model_fields(messages)
+    if more:
+        out["additionalModelRequestFields"] = more
+    if "metadata" in messages:
+        notes.append("user left out: the provider has no like of it")
+    return Rendered(encode(out), tuple(notes))
+
+
+def _inference(messages: Mapping[str, Any]) -> dict[str, Any]:
+    names = {
+        "max_tokens": "maxTokens",
+        "temperature": "temperature",
+        "top_p": "topP",
+        "stop_sequences": "stopSequences",
+    }
+    return {new: messages[old] for old, new in names.items() if old in messages}
+
+
+def _model_fields(messages: Mapping[str, Any]) -> dict[str, Any]:
+    """What Converse hands on to the model in the model's own words (here Claude's)."""
+    more = {name: messages[name] for name in ("top_k", "thinking") if name in messages}
+    effort = messages.get("output_config", {}).get("effort")
+    if effort is not None:
+        more["output_config"] = {"effort": effort}
+    return more
+
+
+def _contents(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for block in blocks:
+        out.append(_content(block))
+        if "cache_control" in block:
+            out.append(_CACHE_POINT)
+    return out
+
+
+def _content(block: dict[str, Any]) -> dict[str, Any]:
+    match block["type"]:
+        case "text":
+            return {"text": block["text"]}
+        case "image":
+            source = block["source"]
+            if source["type"] != "base64":
+                raise Untranslatable("messages", _NO_URLS)
+            kind = source["media_type"].removeprefix("image/")
+            return {"image": {"format": kind, "source": {"bytes": source["data"]}}}
+        case "document":
+            return {"document": _document(block)}
+        case "tool_use":
+            call = {"toolUseId": block["id"], "name": block["name"], "input": block["input"]}
+            return {"toolUse": call}
+        case "tool_result":
+            return {"toolResult": _tool_result(block)}
+        case "thinking":
+            thinking = {"text": block["thinking"], "signature": block["signature"]}
+            return {"reasoningContent": {"reasoningText": thinking}}
+        case "redacted_thinking":
+            return {"reasoningContent": {"redactedContent": block["data"]}}
+        case kind:
+            raise Untranslatable("messages", f"Bedrock has nothing like {kind}. Leave it out.")
+
+
+def _document(block: dict[str, Any]) -> dict[str, Any]:
+    source = block["source"]
+    match source["type"]:
+        case "base64":
+            kind, data = source["media_type"].removeprefix("application/"), source["data"]
+        case "text":
+            kind, data = "txt", base64.b64encode(source["data"].encode()).decode()
+        case _:
+            raise Untranslatable("messages", _NO_URLS)
+    # A name is required, and may hold little but letters and digits.
+    name = _NOT_IN_NAMES.sub(" ", block.get("title") or "document").strip()[:200] or "document"
+    out: dict[str, Any] = {"format": kind, "name": name, "source": {"bytes": data}}
+    if block.get("context"):
+        out["context"] = block["context"]
+    if block.get("citations"):
+        out["citations"] = block["citations"]
+    return out
+
+
+def _tool_result(block: dict[str, Any]) -> dict[str, Any]:
+    content = block.get("content", [])
+    inner = [{"text": content}] if isinstance(content, str) else _contents(content)
+    out: dict[str, Any] = {"toolUseId": block["tool_use_id"], "content": inner}
+    if block.get("is_error") is not None:
+        out["status"] = "error" if block["is_error"] else "success"
+    return out
+
+
+def _tools(messages: Mapping[str, Any], turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+    tools = messages.get("tools")
+    if not tools:
+        return None
+    choice = messages.get("tool_choice", {"type": "auto"})
+    if choice.get("disable_parallel_tool_use"):
+        raise Untranslatable(
+            "parallel_tool_calls", "Bedrock cannot keep a model to one tool call. Leave it out."
+        )
+    if choice["type"] == "none":
+        used = any("toolUse" in c or "toolResult" in c for t in turns for c in t["content"])
+        if used:
+            # Bedrock wants the tools of earlier turns named, and has no way to forbid them.
+            raise Untranslatable("tool_choice", "Bedrock has no tool_choice none. Leave it out.")
+        return None
+    specs: list[dict[str, Any]] = []
+    for tool in tools:
+        if "input_schema" not in tool:
+            kind = str(tool.get("type"))
+            raise Untranslatable("tools", f"Bedrock has no tool of type {kind}. Leave it out.")
+        spec = {"name": tool["name"], "inputSchema": {"json": tool["input_schema"]}}
+        if tool.get("description"):
+            spec["description"] = tool["description"]
+        specs.append({"toolSpec": spec})
+        if "cache_control" in tool:
+            specs.append(_CACHE_POINT)
+    match choice["type"]:
+        case "tool":
+            wanted: dict[str, Any] = {"tool": {"name": choice["name"]}}
+        case kind:
+            wanted = {kind: {}}
+    return {"tools": specs, "toolChoice": wanted}
