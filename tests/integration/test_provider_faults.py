@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from ai_gateway.edge import protocol
 from tests.serving import (
     Got,
     Script,
@@ -321,6 +322,29 @@ async def test_a_caller_who_leaves_takes_the_provider_call_along() -> None:
             b'llm_requests_total{model="gpt-4o",provider="openai",status="cancelled"} 2.0'
             in metrics
         )
+
+
+async def test_a_caller_who_stops_reading_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "READING_PATIENCE", 0.3)
+
+    async def flood(got: Got, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while True:
+            writer.write(CHUNK.replace(b"word", b"w" * 100_000))
+            await writer.drain()
+
+    async with providing(flood) as provider, serving(in_front_of(provider)) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1000)
+        body = asked("gpt-4o", stream=True)
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        started = time.monotonic()
+        while not provider.closed:
+            assert time.monotonic() - started < 5
+            await asyncio.sleep(0.02)
+        writer.close()
 
 
 async def test_a_slow_reader_holds_the_provider_back() -> None:

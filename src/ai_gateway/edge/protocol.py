@@ -2,6 +2,7 @@
 
 - The head of a request is bounded in size (431), and a request that stops coming in time (408),
   which llhttp alone does not do.
+- A caller who stops reading is let go in time.
 - Trailers never become headers.
 - A call whose caller leaves is cancelled at once, and with it its upstream request: the task that
   carries the call registers itself by the scope's `gateway.connection`.
@@ -25,6 +26,8 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
 PATIENCE = 30.0
 """Seconds for a whole head, and for each next piece of a body."""
+READING_PATIENCE = 300.0
+"""Seconds that a caller who has been sent more than it reads may read nothing of it."""
 
 _REFUSAL = (
     b"HTTP/1.1 %b\r\n"
@@ -64,6 +67,7 @@ class GatewayProtocol(HttpToolsProtocol):
     _heard = False
     """Something came since the last look."""
     _lookout: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
     _declined = False
     """The head in hand offers an upgrade that is not taken."""
     _refused = False
@@ -158,12 +162,23 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._lookout is not None:
-            self._lookout.cancel()
-            self._lookout = None
+        for timer in (self._lookout, self._stuck):
+            if timer is not None:
+                timer.cancel()
+        self._lookout = self._stuck = None
         if self.carrier is not None:
             self.carrier.cancel()
             self.carrier = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = self.loop.call_later(READING_PATIENCE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        super().resume_writing()
 
     @staticmethod
     def answer(

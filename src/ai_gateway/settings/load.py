@@ -213,7 +213,7 @@ class _Loader:
     ) -> tuple[Secret | None, str]:
         text = self._environ.get(provider.key_env, "").strip()
         if text:
-            if not _is_key(text):
+            if not _is_plain(text):
                 self._problem(
                     "environment",
                     provider.key_env,
@@ -227,7 +227,7 @@ class _Loader:
             where = f"{self._file}:{line}"
             name = f"providers.{provider.name}.key"
             key = self._secret(reference, where, name)
-            if key is not None and not _is_key(key.reveal()):
+            if key is not None and not _is_plain(key.reveal()):
                 self._problem(where, name, "is no key: it holds odd characters", "Copy it anew.")
                 return None, "none"
             return key, where
@@ -280,6 +280,8 @@ class _Loader:
             or not port_is_good
             or parts.scheme not in ("http", "https")
             or not parts.hostname
+            or not _is_plain(url.strip())
+            or " " in url.strip()
             or parts.query
             or parts.fragment
             or parts.username
@@ -295,6 +297,6 @@ class _Loader:
         return f"{parts.scheme}://{parts.netloc}{path}"
 
 
-def _is_key(text: str) -> bool:
+def _is_plain(text: str) -> bool:
     """Fit to stand in a request's head."""
     return text.isascii() and text.isprintable()

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from ai_gateway.dialects.dialect import RenderTarget
+from ai_gateway.dialects.dialect import BadAnswer, RenderTarget
 from ai_gateway.dialects.openai_embeddings import pack, peek_embeddings, to_base64
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.model.errors import GatewayError, Untranslatable
@@ -73,6 +73,15 @@ def test_a_deep_body_is_read_or_refused_however_it_is_spaced() -> None:
             # Where the limit lies is Python's affair; beyond it is a refusal, never a fault.
             with suppress(GatewayError):
                 CHAT.peek(body)
+
+
+def test_an_answer_with_an_odd_field_is_still_an_answer() -> None:
+    choices = '"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}]'
+    odd = f'{{{choices},"model":7,"usage":{{"prompt_tokens":"3"}}}}'.encode()
+    assert CHAT.peek_answer(odd).usage is None
+    for body in (b'{"choices":[],"model":7}', b'{"choices":{},"model":7}', b'{"choices":[{}'):
+        with pytest.raises(BadAnswer):
+            CHAT.peek_answer(body)
 
 
 def test_usage_among_events_that_cannot_be_told_apart_hides_none_of_them() -> None:

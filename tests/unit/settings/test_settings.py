@@ -58,6 +58,8 @@ BAD = [
     ("providers:\n  openai:\n    key: env:ODD", "gateway.yaml:3: providers.openai.key: is no key: it holds odd characters"),
     ("providers:\n  acmé:\n    base_url: http://x", "acmé: is no name for a provider"),
     ("providers:\n  acme:\n    base_url: ftp://x", "must be an http or https address"),
+    ("providers:\n  acme:\n    base_url: http://x/a b", "must be an http or https address"),
+    ("providers:\n  acme:\n    base_url: http://bücher.example", "must be an http or https address"),
     ("providers:\n  acme:\n    base_url: http://u:p@x/", "must be an http or https address"),
     ("routes:\n  smart:\n    targets:\n    - model: a\n      wieght: 1", "gateway.yaml:5: routes.smart.targets[0].wieght: there is no such setting. Did you mean weight?"),
     ("routes:\n  smart:\n    targets:\n    - model: a\n      weight: x", "gateway.yaml:5: routes.smart.targets[0].weight: expected `float`"),

@@ -24,6 +24,7 @@ from .stops import stop_from_wire, stop_to_wire
 from .usage import usage_from_wire, usage_to_wire
 from .wire import (
     AnsweredMessage,
+    AnyChoices,
     AnyTextPart,
     PartType,
     ThinkingPart,
@@ -31,6 +32,7 @@ from .wire import (
     decode_peeked_answer,
 )
 
+_choices = Decoder(AnyChoices)
 _part_type = Decoder(PartType)
 _text_part = Decoder(AnyTextPart)
 _thinking_part = Decoder(ThinkingPart)
@@ -38,9 +40,14 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def peek_answer(body: bytes) -> AnswerPeek:
-    """Raises BadAnswer."""
+    """Raises BadAnswer. What is an answer, but for a field of another type than OpenAI's, is one
+    without an account: the caller, whom it goes to as it is, may know it better."""
     try:
         wire = decode_peeked_answer.decode(body)
+    except msgspec.ValidationError as error:
+        if _has_choices(body):
+            return AnswerPeek(usage=None, stop=None, model=None)
+        raise bad_answer(error) from None
     except _UNREADABLE as error:
         raise bad_answer(error) from None
     reason = wire.choices[0].finish_reason if wire.choices else None
@@ -49,6 +56,13 @@ def peek_answer(body: bytes) -> AnswerPeek:
         stop=None if reason is None else stop_from_wire(reason),
         model=wire.model,
     )
+
+
+def _has_choices(body: bytes) -> bool:
+    try:
+        return bool(_choices.decode(body).choices)
+    except _UNREADABLE:
+        return False
 
 
 def parse_answer(body: bytes) -> Answer:

@@ -24,7 +24,7 @@ from ai_gateway.model.errors import Untranslatable
 from .requests import DIALECT
 
 _ANY_OBJECT = Raw(b'{"type":"object","properties":{}}')
-_HARMLESS_EXTRAS = frozenset({"metadata", "betas", "container", "context_management"})
+_HARMLESS_EXTRAS = frozenset({"betas", "cache_control", "container", "context_management"})
 _HARMLESS = frozenset({"user", "stream_options"})
 """Fields that change nothing in the answer."""
 _SERVICE_TIERS = {"standard_only": "default"}

@@ -243,6 +243,10 @@ class PeekedAnswer(Struct, frozen=True, kw_only=True):
     usage: WireUsage | None = None
 
 
+class AnyChoices(Struct, frozen=True):
+    choices: list[Raw]
+
+
 class GroqExtra(Struct, frozen=True):
     usage: WireUsage | None = None
 
