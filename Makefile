@@ -81,6 +81,10 @@ format: $(VENV)/dev ## Put the code into its one form
 documents: $(VENV)/dev ## Write the documents that derive from the code
 	$(BIN)/python scripts/generate_documents.py
 
+.PHONY: manifests
+manifests: $(VENV)/dev ## Write what derives in k8s/ and the chart (renders where kustomize and helm are)
+	$(BIN)/python scripts/generate_manifests.py
+
 .PHONY: prices
 prices: $(VENV)/dev ## Write the price data anew from genai-prices
 	$(BIN)/python scripts/generate_prices.py
