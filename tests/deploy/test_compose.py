@@ -43,7 +43,7 @@ def test_no_secret_is_in_the_file() -> None:
         for name, value in service.get("environment", {}).items():
             if name.endswith(SECRETS):
                 assert re.fullmatch(rf"\$\{{{name}:\?.+\}}|\$\{{GRAFANA_PASSWORD:\?.+\}}", value)
-    assert not re.search(r"://\w+:[^$@]+@", TEXT)
+    assert not re.search(r"://\w+:[^$@\s/]+@", TEXT)
 
 
 def test_each_waits_for_what_it_needs_and_tells_its_health() -> None:
