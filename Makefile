@@ -95,11 +95,15 @@ bench: $(VENV)/dev ## Measure the gateway beside its limit (see benchmarks/)
 
 .PHONY: audit
 audit: $(VENV)/dev ## Look for known holes in what is installed
-	$(BIN)/pip-audit --require-hashes -r requirements/run.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/run.txt
+
+.PHONY: dist
+dist: $(VENV)/dev ## Build wheel and sdist, twice and equal, with a bill of materials and hashes
+	bash scripts/build_release.sh
 
 .PHONY: lock
 lock: $(VENV)/dev ## Lock the dependencies anew, with hashes and without hosts
-	for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	for name in run build dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --upgrade \
 		requirements/$$name.in -o requirements/$$name.txt; done
 
