@@ -186,6 +186,31 @@ CHAT_TO_MESSAGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
     ),
     (
+        "Anthropic's cache marks, written on parts and tools of Chat",
+        {
+            "messages": [
+                {
+                    "role": "system",
+                    "content": [
+                        {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}
+                    ],
+                },
+                {"role": "user", "content": "a"},
+            ],
+            "tools": [{**TOOL, "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+        },
+        {
+            "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+            "tools": [
+                {
+                    "name": "f",
+                    "input_schema": SCHEMA,
+                    "cache_control": {"type": "ephemeral", "ttl": "1h"},
+                }
+            ],
+        },
+    ),
+    (
         "ids of calls in the letters that Anthropic takes",
         {
             "messages": [
@@ -466,6 +491,41 @@ def test_what_a_provider_refuses_is_noted_where_harmless_and_renamed_where_it_ha
     with pytest.raises(Untranslatable) as caught:
         to_chat(RenderTarget(model="m", refused_fields=frozenset({"top_p"})), top_p=0.5)
     assert caught.value.field == "top_p"
+
+
+def test_fields_that_nobody_reads_are_named_by_their_path() -> None:
+    chat = {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a", "odd": 1}], "weight": 0},
+            {"role": "assistant", "content": "b", "annotations": [], "audio": None},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "odd": {}}}],
+    }
+    found = CHAT.parse_request(json.dumps(chat).encode()).left_out
+    assert set(found) == {"messages[].content[].odd", "messages[].weight"}
+    messages = {
+        "model": "m",
+        "max_tokens": 1,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "x", "content": [
+                        {"type": "text", "text": "a", "odd": 1}
+                    ]},
+                    {"type": "image", "source": {"type": "url", "url": "http://x", "odd": "y"}},
+                ],
+            },
+        ],
+        "tools": [{"name": "f", "input_schema": {"any": "thing"}, "defer_loading": True}],
+    }  # fmt: skip
+    found = MESSAGES.parse_request(json.dumps(messages).encode()).left_out
+    assert set(found) == {
+        "messages[].content[].content[].odd",
+        "messages[].content[].source.odd",
+        "tools[].defer_loading",
+    }
 
 
 def test_what_only_anthropic_manages_is_left_out_and_noted() -> None:

@@ -297,8 +297,9 @@ class RequestRenderer:
 
     def _tool_result(self, part: ToolResult) -> dict[str, object]:
         block: dict[str, object] = {"type": "tool_result", "tool_use_id": _call_id(part.call_id)}
-        if len(part.parts) == 1 and isinstance(part.parts[0], Text):
-            block["content"] = part.parts[0].text
+        only = part.parts[0] if len(part.parts) == 1 else None
+        if isinstance(only, Text) and only.cache is None:
+            block["content"] = only.text
         elif part.parts:
             inner = [self._block(p, "user") for p in part.parts]
             block["content"] = [b for b in inner if b is not None]

@@ -8,6 +8,7 @@ from msgspec.json import Decoder
 
 from ai_gateway.dialects.raw import given
 from ai_gateway.dialects.strict_json import decode_object, invalid, refused_value
+from ai_gateway.dialects.unread import Read, known, unread
 from ai_gateway.model.chat import (
     Chat,
     OpaqueTool,
@@ -21,9 +22,19 @@ from ai_gateway.model.errors import GatewayError
 
 from .blocks import DIALECT, cache_mark, part_from_block
 from .wire import (
+    DocumentBlock,
+    RedactedBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
     Typed,
+    WireCache,
     WireMessage,
+    WireMetadata,
     WireRequest,
+    WireSource,
+    WireThinking,
     WireTool,
     WireToolChoice,
     decode_request,
@@ -34,6 +45,22 @@ _typed = Decoder(Typed)
 _tool_decoder = Decoder(WireTool)
 _KNOWN = frozenset(WireRequest.__struct_fields__)
 _output_config = Decoder(dict[str, Raw])
+_CACHE = known(WireCache)
+_BLOCK: "dict[str, Read | None]" = {
+    **known(Typed, TextBlock, DocumentBlock, ToolUseBlock, ToolResultBlock, ThinkingBlock),
+    **known(RedactedBlock),
+    "source": known(WireSource),
+    "cache_control": _CACHE,
+}
+_BLOCK["content"] = {**_BLOCK}
+_READ = {
+    "system": _BLOCK,
+    "messages": {**known(WireMessage), "content": _BLOCK},
+    "tools": {**known(Typed, WireTool), "cache_control": _CACHE},
+    "tool_choice": known(WireToolChoice),
+    "thinking": known(WireThinking),
+    "metadata": known(WireMetadata),
+}
 
 
 def parse_request(body: bytes) -> Chat:
@@ -62,6 +89,7 @@ def parse_request(body: bytes) -> Chat:
         stream=bool(wire.stream),
         include_usage=True,
         extras=_extras(fields),
+        left_out=unread(fields, _READ),
     )
 
 

@@ -7,6 +7,7 @@ from msgspec.json import Decoder, encode
 
 from ai_gateway.dialects.raw import given
 from ai_gateway.dialects.strict_json import decode_object, invalid
+from ai_gateway.dialects.unread import known, unread
 from ai_gateway.model.chat import (
     Chat,
     OpaqueTool,
@@ -16,6 +17,7 @@ from ai_gateway.model.chat import (
     ToolChoice,
 )
 from ai_gateway.model.content import (
+    CacheMark,
     Document,
     Image,
     Message,
@@ -36,9 +38,14 @@ from .wire import (
     FunctionCall,
     FunctionTool,
     ImagePart,
+    ImageUrl,
+    JsonSchema,
     PartType,
     ThinkingPart,
     ToolType,
+    WireCache,
+    WireFile,
+    WireFunction,
     WireMessage,
     WireRequest,
     WireResponseFormat,
@@ -60,13 +67,31 @@ _function_tool = Decoder(FunctionTool)
 _tool_call = Decoder(WireToolCall)
 
 _KNOWN = frozenset(WireRequest.__struct_fields__)
+_CACHE = known(WireCache)
+_CALL = known(FunctionCall)
+_READ = {
+    "messages": {
+        **known(WireMessage),
+        "content": {
+            **known(PartType, AnyTextPart, ThinkingPart),
+            "image_url": known(ImageUrl),
+            "file": known(WireFile),
+            "cache_control": _CACHE,
+        },
+        "tool_calls": {**known(WireToolCall), "function": _CALL},
+        "function_call": _CALL,
+    },
+    "tools": {**known(ToolType), "function": known(WireFunction), "cache_control": _CACHE},
+    "response_format": {**known(WireResponseFormat), "json_schema": known(JsonSchema)},
+}
 _ROLES = {"system": "system", "developer": "developer", "user": "user", "assistant": "assistant", "tool": "tool"}  # fmt: skip
 
 
 def parse_request(body: bytes) -> Chat:
     """Raises GatewayError(invalid_request) naming the field."""
     wire = decode_object(body, decode_request)
-    extras = {k: v for k, v in _fields.decode(body).items() if k not in _KNOWN}
+    fields = _fields.decode(body)
+    extras = {k: v for k, v in fields.items() if k not in _KNOWN}
     return Chat(
         model=wire.model,
         messages=tuple(_message(m, i) for i, m in enumerate(wire.messages)),
@@ -94,6 +119,7 @@ def parse_request(body: bytes) -> Chat:
         stream=bool(wire.stream),
         include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
         extras=extras,
+        left_out=unread(fields, _READ),
     )
 
 
@@ -149,20 +175,24 @@ def _part(raw: Raw, path: str) -> Part:
     kind = _read(raw, _part_type, path).type
     match kind:
         case "text":
-            return Text(text=_read(raw, _text_part, path).text or "")
+            text: AnyTextPart = _read(raw, _text_part, path)
+            return Text(text=text.text or "", cache=_cache(text.cache_control))
         case "refusal":
             return Refusal(text=_read(raw, _text_part, path).refusal or "")
         case "image_url":
-            image = _read(raw, _image_part, path).image_url
-            if isinstance(image, str):
-                return _image(image, None, path)
-            return _image(image.url, image.detail, path)
+            return _image(_read(raw, _image_part, path), path)
         case "file":
-            file = _read(raw, _file_part, path).file
+            given_file: FilePart = _read(raw, _file_part, path)
+            file = given_file.file
             if file.file_data is None:
                 return Opaque(dialect=DIALECT, kind="file", raw=raw, path=f"{path}.file.file_id")
             media_type, data = split_data_url(file.file_data) or ("application/pdf", file.file_data)
-            return Document(data=data, media_type=media_type, name=file.filename)
+            return Document(
+                data=data,
+                media_type=media_type,
+                name=file.filename,
+                cache=_cache(given_file.cache_control),
+            )
         case "thinking":
             texts = _read(raw, _thinking_part, path).thinking
             return Thinking(text="".join(t.text or "" for t in texts))
@@ -178,15 +208,21 @@ def _result_part(part: Part) -> Any:
     raise invalid("messages", "a tool message holds text, images or files only.")
 
 
-def _image(url: str, detail: str | None, path: str) -> Image:
+def _image(part: ImagePart, path: str) -> Image:
+    image, cache = part.image_url, _cache(part.cache_control)
+    url, detail = (image, None) if isinstance(image, str) else (image.url, image.detail)
     if url.startswith("data:"):
         split = split_data_url(url)
         if split is None:
             raise invalid(f"{path}.image_url.url", "must be a base64 data URL or an http(s) URL.")
-        return Image(data=split[1], media_type=split[0], detail=detail)
+        return Image(data=split[1], media_type=split[0], detail=detail, cache=cache)
     if not url.startswith(("https://", "http://", "gs://")):
         raise invalid(f"{path}.image_url.url", "must be a base64 data URL or an http(s) URL.")
-    return Image(url=url, detail=detail)
+    return Image(url=url, detail=detail, cache=cache)
+
+
+def _cache(wire: WireCache | None) -> CacheMark | None:
+    return None if wire is None else CacheMark(wire.ttl)
 
 
 def split_data_url(url: str) -> tuple[str, str] | None:
@@ -222,12 +258,14 @@ def _tool(raw: Raw, index: int) -> Tool | OpaqueTool:
     kind = _read(raw, _tool_type, path).type
     if kind not in ("function", ""):
         return OpaqueTool(dialect=DIALECT, kind=kind, raw=raw, path=path)
-    function = _read(raw, _function_tool, path).function
+    tool: FunctionTool = _read(raw, _function_tool, path)
+    function = tool.function
     return Tool(
         name=function.name,
         description=function.description,
         parameters=given(function.parameters),
         strict=function.strict,
+        cache=_cache(tool.cache_control),
     )
 
 

@@ -56,18 +56,28 @@ class PartType(Struct, frozen=True):
     type: str = ""
 
 
-class ImagePart(Struct, frozen=True):
+class WireCache(Struct, frozen=True):
+    """Anthropic's mark, as callers of Chat write it on parts and tools (OpenRouter's convention)."""
+
+    type: str = "ephemeral"
+    ttl: str | None = None
+
+
+class ImagePart(Struct, frozen=True, kw_only=True):
     # Mistral takes the URL itself in place of the object.
     image_url: ImageUrl | str
+    cache_control: WireCache | None = None
 
 
-class FilePart(Struct, frozen=True):
+class FilePart(Struct, frozen=True, kw_only=True):
     file: WireFile
+    cache_control: WireCache | None = None
 
 
 class AnyTextPart(Struct, frozen=True):
     text: str | None = None
     refusal: str | None = None
+    cache_control: WireCache | None = None
 
 
 class ThinkingPart(Struct, frozen=True):
@@ -87,8 +97,9 @@ class ToolType(Struct, frozen=True):
     type: str = ""
 
 
-class FunctionTool(Struct, frozen=True):
+class FunctionTool(Struct, frozen=True, kw_only=True):
     function: WireFunction
+    cache_control: WireCache | None = None
 
 
 class ChoiceFunction(Struct, frozen=True):
