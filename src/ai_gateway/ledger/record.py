@@ -1,0 +1,132 @@
+"""A call's line in the spool: what the ledger keeps of it."""
+
+from random import getrandbits
+from time import time
+
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder, Encoder
+
+from ai_gateway.model.call import Outcome
+
+PICO = 10**12
+"""Pico-dollars in a dollar: see `storage.tables`."""
+_LONGEST_NAME = 256
+_ANSWERED_FROM_CACHE = frozenset({"hit", "semantic", "joined"})
+
+
+def new_call_id() -> str:
+    """32 hexadecimal digits that begin with the time in milliseconds: ids sort as their calls came."""
+    return f"{int(time() * 1000):012x}{getrandbits(80):020x}"
+
+
+def time_of(call_id: str) -> int:
+    """Milliseconds since the epoch."""
+    return int(call_id[:12], 16)
+
+
+def is_accountable(outcome: Outcome) -> bool:
+    """Whether a call belongs into the ledger: a provider was asked for somebody, or an answer came
+    without asking. What was refused before is in the log and the metrics; nobody fills the ledger by
+    being refused."""
+    return outcome.caller is not None and (
+        bool(outcome.attempts) or outcome.cache in _ANSWERED_FROM_CACHE or outcome.status == 200
+    )
+
+
+class UsageRecord(Struct, frozen=True, omit_defaults=True):
+    """The columns of the table `usage`. What has a default is NULL there when left out.
+
+    A field that a later version adds needs a default: spools outlive versions.
+    """
+
+    id: str
+    at: int
+    tenant: str
+    user: str
+    request_id: str
+    operation: str
+    endpoint: str
+    requested_model: str
+    provider: str
+    model: str
+    stream: bool
+    status: int
+    attempts: int
+    usage_known: bool
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    audio_tokens: int
+    duration_us: int
+    upstream_us: int
+    key_id: str | None = None
+    route: str | None = None
+    error: str | None = None
+    cache: str | None = None
+    cost_pico: int | None = None
+    saved_pico: int | None = None
+    price_version: str | None = None
+    first_token_us: int | None = None
+    tags: str | None = None
+    """JSON."""
+
+
+_encode = Encoder().encode
+_decode = Decoder(UsageRecord).decode
+
+
+def is_record(line: bytes) -> bool:
+    try:
+        _decode(line)
+    except (DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
+    """One line, with its end. `seconds`: how long the call has taken."""
+    caller, target, usage, request = outcome.caller, outcome.target, outcome.usage, outcome.request
+    assert caller is not None
+    cost, saved, first = outcome.cost, outcome.saved, outcome.first_token_seconds
+    record = UsageRecord(
+        id=outcome.call_id,
+        at=time_of(outcome.call_id),
+        tenant=caller.tenant,
+        user=caller.user,
+        request_id=request.id,
+        operation=request.operation,
+        endpoint=request.endpoint,
+        requested_model=_name(outcome.requested_model),
+        provider="" if target is None else target.provider,
+        model="" if target is None else _name(target.model),
+        stream=outcome.stream,
+        status=outcome.status,
+        attempts=len(outcome.attempts),
+        usage_known=outcome.usage_known,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_tokens=usage.input_audio_tokens + usage.output_audio_tokens,
+        duration_us=int(seconds * 1e6),
+        upstream_us=int(outcome.upstream_seconds * 1e6),
+        key_id=caller.key_id,
+        route=outcome.route,
+        error=outcome.error,
+        cache=outcome.cache,
+        cost_pico=None if cost is None else round(cost * PICO),
+        saved_pico=None if saved is None else round(saved * PICO),
+        price_version=None if cost is None else price_version,
+        first_token_us=None if first is None else int(first * 1e6),
+        tags=_encode(caller.tags).decode() if caller.tags else None,
+    )
+    return _encode(record) + b"\n"
+
+
+def _name(given: str) -> str:
+    """A name that a caller chose, fit for any database: PostgreSQL takes no NUL."""
+    cut = given[:_LONGEST_NAME]
+    return cut if cut.isprintable() else ascii(cut)[1:-1][:_LONGEST_NAME]

@@ -1,0 +1,86 @@
+"""The ledger in the database: batches of records in, roll-ups with them, sums out.
+
+A batch goes in as one JSON parameter and is taken apart by the database: the process spends next to
+nothing on a record, and records and sums are one transaction. A record whose id is there already is
+left out of both.
+"""
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ai_gateway.storage.tables import usage, usage_hourly
+
+_TYPES = {"BIGINT": "bigint", "INTEGER": "integer", "BOOLEAN": "boolean"}
+_COLUMNS = [column.name for column in usage.columns]
+_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
+_KEY = ["scope", "tenant", "subject", "hour", "provider", "model"]
+_SUMS = [c.name for c in usage_hourly.columns if c.name not in _KEY]
+_ADDED = ", ".join(f"{name} = usage_hourly.{name} + excluded.{name}" for name in _SUMS)
+_HOUR_MS = 3_600_000
+
+# From rows of `usage` called f to rows of `usage_hourly`, four scopes each.
+_ROLL_UP = f"""
+    SELECT s.scope,
+           CASE WHEN s.scope = 'all' THEN '' ELSE f.tenant END AS tenant,
+           CASE s.scope WHEN 'key' THEN f.key_id WHEN 'user' THEN f."user" ELSE '' END AS subject,
+           f.at / {_HOUR_MS} AS hour, f.provider, f.model,
+           COUNT(*), SUM(CASE WHEN f.error IS NULL THEN 0 ELSE 1 END),
+           SUM(CASE WHEN f.cache IN ('hit', 'semantic', 'joined') THEN 1 ELSE 0 END),
+           SUM(f.input_tokens), SUM(f.output_tokens), SUM(f.cache_read_tokens),
+           SUM(f.cache_write_tokens), SUM(f.reasoning_tokens), SUM(f.audio_tokens),
+           SUM(COALESCE(f.cost_pico, 0)), SUM(COALESCE(f.saved_pico, 0)), SUM(f.duration_us)
+    FROM {{fresh}} AS f CROSS JOIN {{scopes}} AS s
+    WHERE s.scope <> 'key' OR f.key_id IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6
+    ORDER BY 1, 2, 3, 4, 5, 6
+"""
+_INTO_HOURLY = f"INSERT INTO usage_hourly ({', '.join(_KEY + _SUMS)})"
+_ON_CONFLICT = f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_ADDED}"
+
+
+def _postgresql() -> list[TextClause]:
+    """In order of key, so that two replicas' batches never wait for each other in a circle."""
+    types = ", ".join(
+        f'"{column.name}" {_TYPES.get(str(column.type), "text")}' for column in usage.columns
+    )
+    scopes = "(VALUES ('all'), ('tenant'), ('key'), ('user'))"
+    roll_up = _ROLL_UP.format(fresh="fresh", scopes=f"{scopes} AS s(scope)").replace(
+        "AS s(scope) AS s", "AS s(scope)"
+    )
+    return [
+        text(f"""
+            WITH fresh AS (
+                INSERT INTO usage ({_NAMES})
+                SELECT DISTINCT ON (id) {_NAMES}
+                FROM json_to_recordset(CAST(:batch AS json)) AS r({types})
+                ORDER BY id
+                ON CONFLICT (id) DO NOTHING
+                RETURNING *
+            )
+            {_INTO_HOURLY} {roll_up} {_ON_CONFLICT}
+        """)
+    ]
+
+
+def _sqlite() -> list[TextClause]:
+    """The sums first, of what is not there yet; the transaction holds the only write lock."""
+    fields = ", ".join(f"""json_extract(value, '$.{name}') AS "{name}" """ for name in _COLUMNS)
+    batch = f"(SELECT {fields} FROM json_each(:batch) GROUP BY json_extract(value, '$.id'))"
+    fresh = f"(SELECT * FROM {batch} AS b WHERE b.id NOT IN (SELECT id FROM usage))"
+    scopes = "(SELECT 'all' AS scope UNION SELECT 'tenant' UNION SELECT 'key' UNION SELECT 'user')"
+    return [
+        text(f"{_INTO_HOURLY} {_ROLL_UP.format(fresh=fresh, scopes=scopes)} {_ON_CONFLICT}"),
+        text(
+            f"INSERT INTO usage ({_NAMES}) SELECT {_NAMES} FROM {batch} AS b WHERE true "
+            "ON CONFLICT (id) DO NOTHING"
+        ),
+    ]
+
+
+_STATEMENTS: dict[str, list[TextClause]] = {"postgresql": _postgresql(), "sqlite": _sqlite()}
+
+
+async def keep(connection: AsyncConnection, batch: str) -> None:
+    """`batch` is a JSON array of `UsageRecord`s. All of it or, by an exception, nothing."""
+    for statement in _STATEMENTS[connection.dialect.name]:
+        await connection.execute(statement, {"batch": batch})
