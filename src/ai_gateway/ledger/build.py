@@ -1,0 +1,104 @@
+"""The ledger as configured: spool, replay, retention, one of each for the process."""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from ai_gateway.storage.database import Database
+
+from .ledger import Ledger
+from .replay import Replayer
+from .spool import Spool
+
+if TYPE_CHECKING:
+    from .query import LedgerQueries
+
+_RETENTION_SECONDS = 3600.0
+_CLOSING_SECONDS = 5.0
+
+
+class LedgerSettings(Struct, frozen=True, kw_only=True):
+    directory: Path
+    """Of the spool."""
+    days: float
+    """How long records are kept; 0: for ever."""
+    hourly_days: float
+    """How long sums are."""
+    price_version: str
+
+
+class OpenLedger:
+    """`on_event(level, event, why)` gets what is worth a line in the log."""
+
+    def __init__(
+        self,
+        settings: LedgerSettings,
+        database: Database,
+        *,
+        lost: Callable[[int], None],
+        on_event: Callable[[str, str, str], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._on_event = on_event
+        self.spool = Spool(settings.directory, lost=lost)
+        self.ledger = Ledger(self.spool, price_version=settings.price_version)
+        self.replayer = Replayer(
+            self.spool, database, on_trouble=self._on_trouble, refused=lost
+        )
+        self._retaining: asyncio.Task[None] | None = None
+
+        @cache
+        def queries() -> "LedgerQueries":
+            from .query import LedgerQueries
+
+            return LedgerQueries(database)
+
+        self.queries = queries
+        """Made when first used: it needs the database."""
+
+    def start(self) -> None:
+        self.replayer.start()
+        self._retaining = asyncio.get_running_loop().create_task(self._retain())
+
+    async def close(self) -> None:
+        if self._retaining is not None:
+            self._retaining.cancel()
+            await asyncio.wait([self._retaining])
+        await self.replayer.close(_CLOSING_SECONDS)
+        self.spool.close()
+
+    def note(self) -> str | None:
+        """What `/ready` says of it; None where all is well."""
+        if self.spool.trouble is not None:
+            return f"ledger: {self.spool.held} records are in memory alone: {self.spool.trouble}"
+        if self.replayer.trouble is not None:
+            return f"ledger: records wait in the spool: {self.replayer.trouble}"
+        return None
+
+    def _on_trouble(self, why: str | None) -> None:
+        if why is None:
+            self._on_event("info", "ledger_database_back", "")
+        else:
+            self._on_event("error", "ledger_database_lost", why)
+
+    async def _retain(self) -> None:
+        while True:
+            await asyncio.sleep(_RETENTION_SECONDS)
+            try:
+                await self._database.open()
+                from .retain import let_go
+
+                await let_go(
+                    self._database,
+                    days=self._settings.days,
+                    hourly_days=self._settings.hourly_days,
+                    now=time(),
+                )
+            except Exception as error:
+                self._on_event("error", "ledger_retention_failed", type(error).__name__)
