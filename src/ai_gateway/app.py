@@ -15,6 +15,8 @@ from ai_gateway.edge.asgi import App
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
 from ai_gateway.guardrails.build import build_guardrails
+from ai_gateway.ledger.build import LedgerSettings, OpenLedger
+from ai_gateway.ledger.ledger import NoLedger
 from ai_gateway.model.call import GATEWAY_ITSELF
 from ai_gateway.perform import Performer
 from ai_gateway.pipeline import Pipeline
@@ -24,7 +26,7 @@ from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
 from ai_gateway.storage.database import Database, database_url
-from ai_gateway.telemetry.log import Log
+from ai_gateway.telemetry.log import Level, Log
 from ai_gateway.telemetry.loop_lag import LoopLag
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, address
@@ -69,6 +71,13 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     )
     directory = Directory(catalogue, credentials, user_agent=f"ai-gateway/{__version__}")
     readiness = Readiness()
+
+    def database_event(level: Level, event: str, why: str) -> None:
+        if level == "error":
+            database_lost.add(1)
+        log.event(level, event, why=why or None)
+
+    database_lost = metrics.counter("gateway_database_lost_total").of()
     database = Database(
         database_url(
             None if settings.database_url is None else settings.database_url.reveal(),
@@ -86,12 +95,28 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         ),
         database,
         reveal=lambda reference: resolve_secret(reference, os.environ).reveal(),
-        on_trouble=lambda why: (
-            log.event("info", "access_database_back")
-            if why is None
-            else log.event("error", "access_database_lost", why=why)
-        ),
+        on_event=database_event,
     )
+    if opened.follower is not None:
+        readiness.add_note(opened.follower.note)
+    account = (
+        OpenLedger(
+            LedgerSettings(
+                directory=settings.data_dir / "spool",
+                days=settings.ledger_days,
+                hourly_days=settings.ledger_hourly_days,
+                price_version=catalogue.price_version,
+            ),
+            database,
+            lost=metrics.counter("gateway_ledger_lost_total").of().add,
+            on_event=database_event,
+        )
+        if settings.ledger == "on"
+        else None
+    )
+    if account is not None:
+        readiness.add_note(account.note)
+        account.start()
     guardrails = build_guardrails(
         settings.guardrails,
         count=metrics.count_guardrail,
@@ -103,6 +128,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     )
     pipeline = Pipeline(
         access=opened.access,
+        ledger=NoLedger() if account is None else account.ledger,
         directory=directory,
         performer=Performer(client),
         metrics=metrics,
@@ -119,7 +145,11 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             access=opened.access,
             admin_key=None if settings.admin_key is None else settings.admin_key.reveal(),
             metrics_key=None if settings.metrics_key is None else settings.metrics_key.reveal(),
-            admin=AdminParts(administration=opened.administration, access_changed=opened.changed),
+            admin=AdminParts(
+                administration=opened.administration,
+                access_changed=opened.changed,
+                ledger=None if account is None else account.queries,
+            ),
             max_body_bytes=settings.max_body_bytes,
         )
     )
@@ -137,6 +167,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         )
     finally:
         await opened.close()
+        if account is not None:
+            await account.close()
         await database.close()
         client.close()
         lag.close()

@@ -15,6 +15,8 @@ from ai_gateway.access.access import Access
 from ai_gateway.dialects.exchange import Exchange, open_exchange
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.guardrails.guardrails import Guardrails
+from ai_gateway.ledger.ledger import Ledger, NoLedger
+from ai_gateway.ledger.record import new_call_id
 from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.perform import Performer
@@ -29,6 +31,7 @@ class Pipeline:
         self,
         *,
         access: Access,
+        ledger: Ledger | NoLedger,
         directory: Directory,
         performer: Performer,
         metrics: Metrics,
@@ -36,6 +39,7 @@ class Pipeline:
         guardrails: Guardrails | None = None,
     ) -> None:
         self._access = access
+        self._ledger = ledger
         self._directory = directory
         self._guardrails = guardrails
         self._performer = performer
@@ -43,7 +47,8 @@ class Pipeline:
         self._log = log
 
     async def run(self, request: Request, reply: Reply) -> Outcome:
-        outcome = Outcome(request=request)
+        outcome = Outcome(request=request, call_id=new_call_id())
+        reply = self._ledger.watch(outcome, reply)
         try:
             caller = self._access.identify(request.headers)
             if caller is None:
@@ -84,7 +89,7 @@ class Pipeline:
             received=perf_counter(),
             timeout=timeout,
         )
-        outcome = Outcome(request=request, caller=caller)
+        outcome = Outcome(request=request, call_id=new_call_id(), caller=caller)
         reply = KeptReply()
         try:
             exchange = self._parse(request, outcome)
@@ -122,5 +127,6 @@ class Pipeline:
         if outcome.status == 0:
             outcome.status, outcome.error = 500, "internal"
         outcome.total_seconds = perf_counter() - outcome.request.received
+        self._ledger.record(outcome)
         self._metrics.observe_call(outcome)
         self._log.call(outcome)

@@ -58,7 +58,7 @@ async def open_access(
     database: Database,
     *,
     reveal: Callable[[str], str],
-    on_trouble: Callable[[str | None], None],
+    on_event: Callable[[Literal["info", "error"], str, str], None],
 ) -> OpenAccess:
     """`reveal` reads a secret by its reference; raises ValueError."""
     policies = {id: tenant.policy for id, tenant in settings.tenants.items()}
@@ -85,7 +85,7 @@ async def open_access(
         if closed or settings.mode == "open":
             look_up = store.look_up
             follower = Follower(
-                store, known, stale_seconds=settings.stale_seconds, on_trouble=on_trouble
+                store, known, stale_seconds=settings.stale_seconds, on_event=on_event
             )
             follower.start()
     access = Access(

@@ -8,7 +8,7 @@ one small index.
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .known import KnownKeys
 
@@ -20,7 +20,7 @@ _PATIENCE = 5.0
 
 
 class Follower:
-    """`on_trouble` is told why, once, when the database is lost, and None when it is back."""
+    """`on_event(level, event, why)` is told once when the database is lost, and once when it is back."""
 
     def __init__(
         self,
@@ -28,21 +28,23 @@ class Follower:
         known: KnownKeys,
         *,
         stale_seconds: float,
-        on_trouble: Callable[[str | None], None],
+        on_event: Callable[[Literal["info", "error"], str, str], None],
     ) -> None:
         """`stale_seconds`: how long known keys are believed while the database cannot be asked."""
         self._store = store
         self._known = known
         self._stale_seconds = stale_seconds
-        self._on_trouble = on_trouble
+        self._on_event = on_event
         self._version: int | None = None
         self._heard = monotonic()
         self._trouble: str | None = None
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def trouble(self) -> str | None:
-        return self._trouble
+    def note(self) -> str | None:
+        """What `/ready` says of it; None where all is well."""
+        if self._trouble is None:
+            return None
+        return f"access: keys not in memory cannot be looked up: {self._trouble}"
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -77,12 +79,12 @@ class Follower:
                 self._heard = monotonic()
                 if self._trouble is not None:
                     self._trouble = None
-                    self._on_trouble(None)
+                    self._on_event("info", "access_database_back", "")
             await asyncio.sleep(_SECONDS)
 
     def _lost(self, why: str) -> None:
         if self._trouble is None:
             self._trouble = why
-            self._on_trouble(why)
+            self._on_event("error", "access_database_lost", why)
         if monotonic() - self._heard > self._stale_seconds and len(self._known):
             self._known.forget_all()

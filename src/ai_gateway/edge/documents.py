@@ -31,6 +31,10 @@ _GETS = {
     "/metrics": ("Prometheus metrics", {"200": "The metrics."}),
     "/v1/models": ("List models", {"200": "The models of every configured provider."}),
     "/v1/models/{id}": ("One model", {"200": "The model.", "404": "There is no such model."}),
+    "/v1/usage": (
+        "What the caller used and spent: its key, user or tenant, by day and model",
+        {"200": "Requests, tokens, cost.", "401": "No key, or none that is valid."},
+    ),
     "/openapi.json": ("This description", {"200": "OpenAPI 3.1."}),
     "/docs": ("This description, as a page", {"200": "HTML."}),
 }
@@ -41,6 +45,7 @@ _REQUEST_HEADERS = {
 }
 _ANSWER_HEADERS = {
     "x-request-id": "The call's id, as in the log.",
+    "x-gateway-call-id": "The call's id in the ledger.",
     "x-gateway-provider": "The provider that answered.",
     "x-gateway-model": "The provider's name for the model.",
     "x-gateway-attempts": "How many times a provider was asked.",

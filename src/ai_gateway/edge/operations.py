@@ -31,11 +31,12 @@ class OperationsEndpoints:
         return _json({"status": "healthy", "service": "ai-gateway"})
 
     async def ready(self, request: Request) -> Response:
-        """200 while calls can be served; else 503 with every reason."""
+        """200 while calls can be served; else 503 with every reason. Notes say what is degraded."""
         reasons = self._readiness.reasons()
+        notes = {"notes": found} if (found := self._readiness.notes()) else {}
         if reasons:
-            return _json({"ready": False, "reasons": reasons}, 503)
-        return _json({"ready": True})
+            return _json({"ready": False, "reasons": reasons, **notes}, 503)
+        return _json({"ready": True, **notes})
 
     async def metrics(self, request: Request) -> Response:
         """For everybody who reaches the port, unless METRICS_KEY is set: then for who has it, or ADMIN_KEY."""

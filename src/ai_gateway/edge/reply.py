@@ -86,6 +86,8 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
         (b"x-request-id", request_id),
         (b"x-gateway-overhead-ms", b"%.3f" % (own * 1000)),
     ]
+    if outcome.call_id:
+        head.append((b"x-gateway-call-id", outcome.call_id.encode("ascii")))
     if request.dialect == "anthropic_messages":
         head.append((b"request-id", request_id))
     target = outcome.target

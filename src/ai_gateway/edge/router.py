@@ -26,6 +26,7 @@ from .documents import DocumentEndpoints
 from .models import ModelsEndpoint
 from .operations import OperationsEndpoints
 from .readiness import Readiness
+from .usage import UsageEndpoint
 from .websocket import WebSocketEndpoint
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -103,6 +104,7 @@ def _pages(parts: Parts) -> Starlette:
             Route("/metrics", operations.metrics),
             Route("/v1/models", models.list),
             Route("/v1/models/{id:path}", models.get),
+            Route("/v1/usage", UsageEndpoint(parts.access, parts.admin.ledger).get),
             Route("/openapi.json", documents.openapi),
             Route("/docs", documents.page),
             Route("/", documents.page),

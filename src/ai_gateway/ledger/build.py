@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -41,16 +41,14 @@ class OpenLedger:
         database: Database,
         *,
         lost: Callable[[int], None],
-        on_event: Callable[[str, str, str], None],
+        on_event: Callable[[Literal["info", "error"], str, str], None],
     ) -> None:
         self._settings = settings
         self._database = database
         self._on_event = on_event
         self.spool = Spool(settings.directory, lost=lost)
         self.ledger = Ledger(self.spool, price_version=settings.price_version)
-        self.replayer = Replayer(
-            self.spool, database, on_trouble=self._on_trouble, refused=lost
-        )
+        self.replayer = Replayer(self.spool, database, on_trouble=self._on_trouble, refused=lost)
         self._retaining: asyncio.Task[None] | None = None
 
         @cache

@@ -50,10 +50,6 @@ class _RecordingReply:
     def begun(self) -> bool:
         return self._reply.begun
 
-    @begun.setter
-    def begun(self, value: bool) -> None:
-        self._reply.begun = value
-
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
     ) -> None:

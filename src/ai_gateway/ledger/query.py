@@ -4,14 +4,13 @@ Sums come from the roll-ups, each scope from its own rows, so a tenant's month i
 a key's, whatever the number of calls behind it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from msgspec.json import Decoder
 from sqlalchemy import ColumnElement, Row, func, select
-from sqlalchemy.sql import Select
 
 from ai_gateway.model.usage_report import (
     CallPage,
@@ -72,18 +71,18 @@ class LedgerQueries:
         Raises TooManyGroups."""
         columns = _grouping_columns(by)
         sums = [func.sum(_of[name]).label(name) for name in _SUMS]
-        statement: Select[Any] = select(*columns, *sums).where(
+        statement: Any = select(*columns, *sums).where(
             *_which(_scope_for(scope, by), tenant, subject, _hour(start), _hour_up(end))
         )
         if columns:
             places = [c.name for c in columns]
             statement = statement.group_by(*places).order_by(*places).limit(_MOST_GROUPS + 1)
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
+            rows = (await connection.execute(statement)).mappings().all()
         if len(rows) > _MOST_GROUPS:
             raise TooManyGroups
         groups = [_group(row, by) for row in rows] if columns else []
-        totals = {name: sum(int(row._mapping[name] or 0) for row in rows) for name in _SUMS}
+        totals = {name: sum(int(row[name] or 0) for row in rows) for name in _SUMS}
         return UsageReport(
             scope=scope,
             tenant=tenant,
@@ -183,19 +182,22 @@ def _grouping_columns(by: Sequence[Grouping]) -> list[Any]:
     return columns
 
 
-def _group(row: Row[Any], by: Sequence[Grouping]) -> UsageGroup:
-    values = row._mapping
-    named: dict[str, Any] = {
-        name: values[name] for name in by if name not in ("hour", "day")
-    }
+def _group(values: Mapping[Any, Any], by: Sequence[Grouping]) -> UsageGroup:
+    named: dict[str, Any] = {name: values[name] for name in by if name not in ("hour", "day")}
     if "hour" in by or "day" in by:
         named["start"] = datetime.fromtimestamp(values["start"] * _HOUR, UTC)
     return UsageGroup(**_readable({name: int(values[name] or 0) for name in _SUMS}), **named)
 
 
 def _readable(sums: dict[str, int]) -> dict[str, Any]:
-    found: dict[str, Any] = {name: value for name, value in sums.items() if name.endswith("_tokens")}
-    found["requests"], found["errors"], found["cached"] = sums["calls"], sums["errors"], sums["cached"]
+    found: dict[str, Any] = {
+        name: value for name, value in sums.items() if name.endswith("_tokens")
+    }
+    found["requests"], found["errors"], found["cached"] = (
+        sums["calls"],
+        sums["errors"],
+        sums["cached"],
+    )
     found["cost_usd"] = dollars(sums["cost_pico"])
     found["saved_usd"] = dollars(sums["saved_pico"])
     found["seconds"] = sums["duration_us"] / 1e6

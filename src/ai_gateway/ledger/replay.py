@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
-from ai_gateway.storage.database import Database, DatabaseUnavailable
+from ai_gateway.storage.database import Database
 
 from .record import is_record
 from .spool import Spool, read_lines

@@ -43,5 +43,7 @@ async def _is_ours(connection: AsyncConnection) -> bool:
     """On SQLite the transaction holds the only write lock anyway."""
     if connection.dialect.name != "postgresql":
         return True
-    locked = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    locked = await connection.execute(
+        text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}
+    )
     return bool(locked.scalar())

@@ -75,6 +75,9 @@ class Outcome(Struct, kw_only=True):
     """
 
     request: Request
+    call_id: str = ""
+    """The gateway's own, unlike `request.id`, which a caller may choose: 32 hexadecimal digits, unique,
+    beginning with the time. The key of the ledger and the audit."""
     caller: Caller | None = None
     requested_model: str = ""
     route: str | None = None
@@ -108,3 +111,7 @@ class Outcome(Struct, kw_only=True):
     first_token_seconds: float | None = None
     total_seconds: float = 0.0
     upstream_request_id: str | None = None
+    complete: bool = False
+    """The answer is whole, and usage and cost are final, once the piece now handed on is out."""
+    recorded: bool = False
+    """It is in the ledger."""

@@ -33,6 +33,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     known_keys: int
     access_stale: float
     data_dir: Path
+    ledger: Literal["on", "off"]
+    ledger_days: float
+    ledger_hourly_days: float
     redis_addr: str | None
     redis_password: Secret | None
     database_url: Secret | None

@@ -104,6 +104,11 @@ METRICS: tuple[Metric, ...] = (
            help="Log lines given up because standard output did not take them in time."),
     Metric(name="gateway_log_lines_sampled_out_total", kind="counter",
            help="Lines of good calls left out as LOG_SAMPLE says."),
+    Metric(name="gateway_ledger_lost_total", kind="counter",
+           help="Records of calls that the ledger lost, with neither disk nor memory left for them, or "
+           "put aside because the database refused them. Anything but 0 wants a look."),
+    Metric(name="gateway_database_lost_total", kind="counter",
+           help="Times that the database could not be reached any more; calls go on, records wait."),
     Metric(name="gateway_build_info", kind="gauge", labels=("version", "python"), workers="max",
            help="What is running; always 1."),
     # The process

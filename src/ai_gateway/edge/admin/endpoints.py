@@ -53,14 +53,7 @@ class _Endpoint:
         except GatewayError as error:
             return error_response(error)
         except DatabaseUnavailable:
-            return error_response(
-                GatewayError(
-                    "unavailable",
-                    "The database cannot be reached at the moment. Try again.",
-                    code="database_unavailable",
-                    retry_after=1,
-                )
-            )
+            return error_response(away())
 
     async def _answer(self, request: Request) -> Response:
         headers = joined(request.scope["headers"])
@@ -95,6 +88,15 @@ class _Endpoint:
         )
 
 
+def away() -> GatewayError:
+    return GatewayError(
+        "unavailable",
+        "The database cannot be reached at the moment. Try again.",
+        code="database_unavailable",
+        retry_after=1,
+    )
+
+
 def error_response(error: GatewayError) -> Response:
     headers = dict(error.headers)
     if error.retry_after is not None:
@@ -112,7 +114,7 @@ def _query(request: Request, kind: type[Struct]) -> Struct:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "The query") from None
+        raise invalid(error, "The query") from None
 
 
 async def _body(receive: Receive, headers: Mapping[bytes, bytes], kind: Any) -> Any:
@@ -130,14 +132,14 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes], kind: Any) -> 
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "The body") from None
+        raise invalid(error, "The body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise GatewayError(
             "invalid_request", "The body is not JSON.", code="invalid_json"
         ) from None
 
 
-def _invalid(error: msgspec.ValidationError, what: str) -> GatewayError:
+def invalid(error: msgspec.ValidationError, what: str) -> GatewayError:
     message, _, path = str(error).partition(" - at `$")
     field = path.rstrip("`").lstrip(".") or None
     return GatewayError("invalid_request", f"{what}: {message}.", field=field, code="invalid_value")

@@ -8,9 +8,11 @@ from msgspec import Struct
 from .keys import Changed, key_routes
 from .route import AdminRoute
 from .tenants import tenant_routes
+from .usage import usage_routes
 
 if TYPE_CHECKING:
     from ai_gateway.access.administer import Administration
+    from ai_gateway.ledger.query import LedgerQueries
 
 
 class AdminParts(Struct, frozen=True, kw_only=True):
@@ -18,10 +20,13 @@ class AdminParts(Struct, frozen=True, kw_only=True):
 
     administration: "Callable[[], Administration]"
     access_changed: Changed
+    ledger: "Callable[[], LedgerQueries] | None"
+    """None where none is kept."""
 
 
 def admin_table(parts: AdminParts) -> list[AdminRoute]:
     return [
         *key_routes(parts.administration, parts.access_changed),
         *tenant_routes(parts.administration, parts.access_changed),
+        *usage_routes(parts.ledger),
     ]

@@ -1,0 +1,95 @@
+"""`/admin/usage`: what was used and spent, by anybody; single calls; who changed what."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
+
+from ai_gateway.edge.usage import groupings, no_ledger, span
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.model.usage_report import CallPage, CallRecord, Scope, UsageReport
+
+from .route import EVERYONE, AdminCall, AdminRoute, not_found
+
+if TYPE_CHECKING:
+    from ai_gateway.ledger.query import LedgerQueries
+
+_GROUPINGS = ("hour", "day", "model", "provider", "tenant", "key", "user")
+
+
+class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    tenant: str | None = None
+    key: str | None = None
+    """A key's id."""
+    user: str | None = None
+    """Of one tenant: give `tenant` too."""
+    start: str | None = None
+    end: str | None = None
+    group_by: Annotated[str, Meta(max_length=64)] = "day,model"
+
+
+class CallsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    tenant: str | None = None
+    key: str | None = None
+    user: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    before: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")] | None = None
+
+
+def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRoute]:
+    def ledger() -> "LedgerQueries":
+        if queries is None:
+            raise no_ledger()
+        return queries()
+
+    async def report(call: AdminCall) -> UsageReport:
+        query: AdminUsageQuery = call.query
+        tenant = call.actor.tenant_or(query.tenant)
+        if query.key and query.user:
+            raise GatewayError("invalid_request", "Give key or user, not both.", field="user")
+        scope: Scope = "tenant" if tenant is not None else "all"
+        if query.key:
+            scope = "key"
+        elif query.user:
+            if tenant is None:
+                raise GatewayError(
+                    "invalid_request", "Whose user? Give tenant too.", field="tenant"
+                )
+            scope = "user"
+        start, end = span(query.start, query.end, datetime.now(UTC))
+        by = groupings(query.group_by, _GROUPINGS)
+        if (query.key and "user" in by) or (query.user and "key" in by):
+            raise GatewayError(
+                "invalid_request",
+                "Sums are kept by key and by user, not by both.",
+                field="group_by",
+            )
+        return await ledger().report(
+            scope=scope, tenant=tenant, subject=query.key or query.user or "",
+            start=start, end=end, by=by,
+        )  # fmt: skip
+
+    async def calls(call: AdminCall) -> CallPage:
+        query: CallsQuery = call.query
+        return await ledger().calls(
+            tenant=call.actor.tenant_or(query.tenant), key=query.key, user=query.user,
+            limit=query.limit, before=query.before,
+        )  # fmt: skip
+
+    async def one(call: AdminCall) -> CallRecord:
+        id = call.path["id"]
+        found = await ledger().call(id)
+        if found is None or not call.actor.sees(found.tenant):
+            raise not_found("call", id)
+        return found
+
+    return [
+        AdminRoute(method="GET", path="/admin/usage", handler=report, query=AdminUsageQuery,
+                   gives=UsageReport, roles=EVERYONE, tag="usage",
+                   summary="Requests, tokens and cost, by time, model, tenant, key or user"),
+        AdminRoute(method="GET", path="/admin/calls", handler=calls, query=CallsQuery, gives=CallPage,
+                   roles=EVERYONE, tag="usage", summary="Single calls in the ledger, newest first"),
+        AdminRoute(method="GET", path="/admin/calls/{id}", handler=one, gives=CallRecord,
+                   roles=EVERYONE, tag="usage", summary="One call"),
+    ]  # fmt: skip

@@ -1,0 +1,150 @@
+"""`GET /v1/usage`: what the caller itself used: its key, its user, its tenant."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.json import encode
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ai_gateway.access.access import Access
+from ai_gateway.model.call import Caller
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.model.usage_report import Grouping, UsageReport
+from ai_gateway.storage.database import DatabaseUnavailable
+
+from .admin.endpoints import away, error_response, invalid
+from .calls import joined
+
+if TYPE_CHECKING:
+    from ai_gateway.ledger.query import LedgerQueries
+
+_DAYS = 30
+_MOST_DAYS = 1100
+
+
+class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    scope: Literal["key", "user", "tenant"] | None = None
+    """Whose: without it the user's where the call names one or has no key, else the key's."""
+    start: str | None = None
+    """A day (`2025-01-31`) or a time with its zone; by default 30 days before the end."""
+    end: str | None = None
+    """Not included; by default now."""
+    group_by: Annotated[str, Meta(max_length=64)] = "day,model"
+    """`hour` or `day`, `model`, `provider`, with commas between; empty: the total alone."""
+
+
+def span(start: str | None, end: str | None, now: datetime) -> tuple[datetime, datetime]:
+    """Raises GatewayError(invalid_request)."""
+    # Up to the end of the hour that is: sums are of whole hours.
+    last = (
+        _time(end, "end")
+        if end
+        else now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    )
+    first = _time(start, "start") if start else last - timedelta(days=_DAYS)
+    if not first < last:
+        raise GatewayError("invalid_request", "start must be before end.", field="start")
+    if last - first > timedelta(days=_MOST_DAYS):
+        raise GatewayError(
+            "invalid_request", f"Ask for at most {_MOST_DAYS} days at once.", field="start"
+        )
+    return first, last
+
+
+def groupings(given: str, allowed: tuple[str, ...]) -> list[Grouping]:
+    """Raises GatewayError(invalid_request)."""
+    names: Any = [name for part in given.split(",") if (name := part.strip())]
+    if (
+        not set(names) <= set(allowed)
+        or {"hour", "day"} <= set(names)
+        or {"key", "user"} <= set(names)
+    ):
+        raise GatewayError(
+            "invalid_request",
+            f"group_by must be of {', '.join(allowed)}, with commas between; not hour and day, nor key "
+            "and user, at once.",
+            field="group_by",
+        )
+    return list(dict.fromkeys(names))
+
+
+def _time(given: str, field: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        at = None
+    if at is not None and len(given) == 10:
+        at = at.replace(tzinfo=UTC)
+    if at is None or at.tzinfo is None or not 2000 <= at.year < 3000:
+        raise GatewayError(
+            "invalid_request",
+            f"{field} must be a day such as 2025-01-31, or a time with its zone such as "
+            "2025-01-31T12:00:00Z.",
+            field=field,
+        )
+    return at.astimezone(UTC)
+
+
+class UsageEndpoint:
+    def __init__(self, access: Access, queries: "Callable[[], LedgerQueries] | None") -> None:
+        self._access = access
+        self._queries = queries
+
+    async def get(self, request: Request) -> Response:
+        try:
+            report = await self._report(
+                joined(request.scope["headers"]), dict(request.query_params)
+            )
+        except GatewayError as error:
+            return error_response(error)
+        except DatabaseUnavailable:
+            return error_response(away())
+        return Response(
+            encode(report), media_type="application/json", headers={"cache-control": "no-store"}
+        )
+
+    async def _report(self, headers: Mapping[bytes, bytes], given: dict[str, str]) -> UsageReport:
+        caller = await self._access.caller(headers)
+        if self._queries is None:
+            raise no_ledger()
+        try:
+            query = msgspec.convert(given, UsageQuery, strict=False)
+        except msgspec.ValidationError as error:
+            raise invalid(error, "The query") from None
+        start, end = span(query.start, query.end, datetime.now(UTC))
+        scope = query.scope or _usual_scope(caller, headers)
+        return await self._queries().report(
+            scope=scope,
+            tenant=caller.tenant,
+            subject=_subject(caller, scope),
+            start=start,
+            end=end,
+            by=groupings(query.group_by, ("hour", "day", "model", "provider")),
+        )
+
+
+def _usual_scope(caller: Caller, headers: Mapping[bytes, bytes]) -> Literal["key", "user"]:
+    return "user" if caller.key_id is None or b"x-user-id" in headers else "key"
+
+
+def _subject(caller: Caller, scope: str) -> str:
+    match scope:
+        case "user":
+            return caller.user
+        case "key":
+            if caller.key_id is None:
+                raise GatewayError(
+                    "invalid_request", "This call has no key: ask for scope=user or tenant.",
+                    field="scope",
+                )  # fmt: skip
+            return caller.key_id
+        case _:
+            return ""
+
+
+def no_ledger() -> GatewayError:
+    return GatewayError("not_found", "This gateway keeps no ledger (LEDGER=off).", code="no_ledger")
