@@ -42,6 +42,8 @@ class Catalogue:
             reasoning=rule.reasoning,
             adaptive_thinking=rule.adaptive_thinking,
             thinking_level=rule.thinking_level,
+            tools=rule.tools,
+            vision=rule.vision,
         )
         if len(self._facts) >= _MOST_KEPT:
             self._facts.clear()

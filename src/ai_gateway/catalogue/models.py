@@ -53,6 +53,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     reasoning: bool | None = None
     adaptive_thinking: bool | None = None
     thinking_level: bool | None = None
+    tools: bool | None = None
+    vision: bool | None = None
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +64,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reasoning: bool | None = None
     adaptive_thinking: bool | None = None
     thinking_level: bool | None = None
+    tools: bool | None = None
+    vision: bool | None = None
 
 
 class _Rules(Struct, frozen=True):

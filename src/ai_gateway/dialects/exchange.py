@@ -99,6 +99,11 @@ class ChatExchange:
             self._chat = self._caller.parse_request(self._body)
         return self._chat
 
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens that the caller wants."""
+        return self._peek.max_tokens
+
     def answer_here(self, provider: str) -> Converted | None:
         return None
 

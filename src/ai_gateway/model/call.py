@@ -65,7 +65,12 @@ class Attempt(Struct, kw_only=True):
     status: int = 0
     """The provider's HTTP status; 0 where none came."""
     error: str | None = None
-    """What failed: an ErrorKind, a FaultCause, or `cancelled`; None where it answered well."""
+    """What failed: an ErrorKind, a FaultCause, `bad_answer` or `cancelled`; None where it answered
+    well."""
+    credential: int = 0
+    """The number of the provider's credential that was shown."""
+    cost: Decimal | None = None
+    """US dollars, where this asking was not the one that answered and yet is known to be billed."""
 
 
 class Outcome(Struct, kw_only=True):

@@ -14,7 +14,10 @@ from ai_gateway.catalogue.provider import Provider
 from ai_gateway.dialects.dialect import RenderTarget
 from ai_gateway.model.call import Operation, Target
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.upstream.client import Address, address
+from ai_gateway.upstream.client import address
+
+from .keys import Door, Doors, Key
+from .vitals import Vitals, VitalsBook
 
 _MOST_KEPT = 4096
 """Callers choose model names, so what is kept per name is bounded."""
@@ -24,19 +27,20 @@ class Credential(Struct, frozen=True, kw_only=True):
     """How the gateway shows itself to a provider. Never logged: it has no place in any record."""
 
     base_url: str
-    secret: str | None
+    secrets: tuple[str | None, ...]
+    """Used in turn; one None where the provider asks for none."""
 
 
 class Destination(Struct, frozen=True, kw_only=True):
-    """One provider's endpoint, for one model, with one credential."""
+    """One provider's endpoint, for one model."""
 
     target: Target
-    address: Address
-    """Holds the credential."""
+    doors: Doors
+    """Its addresses, one for each of the provider's credentials, which they hold."""
+    vitals: Vitals
     dialect: str
     render: RenderTarget
     facts: ModelFacts
-    secret: str | None
     forwarded: tuple[tuple[bytes, bytes | None], ...]
     """Headers of the caller's that concern the provider, and what is sent where it gives none."""
 
@@ -45,28 +49,38 @@ class Directory:
     """Resolves model names among the configured providers."""
 
     def __init__(
-        self, catalogue: Catalogue, credentials: Mapping[str, Credential], *, user_agent: str
+        self,
+        catalogue: Catalogue,
+        credentials: Mapping[str, Credential],
+        vitals: VitalsBook,
+        *,
+        user_agent: str,
     ) -> None:
         self._user_agent = user_agent
         self._catalogue = catalogue
         self._credentials = credentials
+        self._vitals = vitals
+        self._keys = {
+            name: tuple(Key(secret, number) for number, secret in enumerate(credential.secrets))
+            for name, credential in credentials.items()
+        }
         self._configured = frozenset(credentials)
-        self._kept: dict[tuple[Operation, str], tuple[Destination, ...]] = {}
+        self._kept: dict[tuple[Operation, str], Destination] = {}
 
     @property
     def configured(self) -> frozenset[str]:
         return self._configured
 
-    def plan(self, operation: Operation, model: str) -> tuple[Destination, ...]:
-        """The destinations to try, in order. Raises GatewayError(not_found | invalid_request)."""
+    def destination(self, operation: Operation, model: str) -> Destination:
+        """Where a model's calls go. Raises GatewayError(not_found | invalid_request)."""
         kept = self._kept.get((operation, model))
         if kept is not None:
             return kept
-        planned = (self._destination(operation, model),)
+        made = self._destination(operation, model)
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[(operation, model)] = planned
-        return planned
+        self._kept[(operation, model)] = made
+        return made
 
     def models(self) -> list[ModelFacts]:
         """Every catalogued model of every configured provider."""
@@ -93,16 +107,19 @@ class Directory:
             )
         credential = self._credentials[provider_name]
         facts = self._catalogue.facts(provider_name, upstream_model)
+        url = credential.base_url + endpoint.path
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
-            address=address(
-                credential.base_url + endpoint.path,
-                _headers(provider, credential.secret, self._user_agent),
+            doors=Doors(
+                [
+                    Door(address(url, _headers(provider, key.secret, self._user_agent)), key)
+                    for key in self._keys[provider_name]
+                ]
             ),
+            vitals=self._vitals.of(provider_name, upstream_model),
             dialect=endpoint.dialect,
             render=_render_target(provider, upstream_model, facts),
             facts=facts,
-            secret=credential.secret,
             forwarded=tuple(
                 (name.encode(), default.encode() if default is not None else None)
                 for name in provider.forwarded_headers

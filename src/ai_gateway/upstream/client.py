@@ -57,6 +57,8 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """Of this request alone; values as they came through an HTTP parser."""
     timeout: float | None = None
     """A shorter total time for this one, in seconds."""
+    first_byte: float | None = None
+    """A shorter time until a stream's head."""
 
     def head(self) -> bytes:
         own = b"".join(b"%b: %b\r\n" % header for header in self.headers)
@@ -94,6 +96,9 @@ class UpstreamStream:
         """Asks, and waits for status and headers. Raises UpstreamFault."""
         deadline = asyncio.get_running_loop().time() + self._total
         request = self._request
+        patience = self._timeouts.first_byte
+        if request.first_byte is not None:
+            patience = min(patience, request.first_byte)
         fresh = False
         while True:
             connection = await self._pool.acquire(
@@ -105,7 +110,7 @@ class UpstreamStream:
                 request.body,
                 deadline=deadline,
                 streaming=True,
-                patience=self._timeouts.first_byte,
+                patience=patience,
             )
             try:
                 await connection.head()
@@ -131,6 +136,10 @@ class UpstreamStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._let_go()
+
+    def close(self) -> None:
+        """Leaves it, wherever it is."""
         self._let_go()
 
     def header(self, name: bytes) -> str | None:

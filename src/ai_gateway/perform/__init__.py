@@ -1,0 +1,1 @@
+"""Asking providers: the plan's targets in turn, until one has answered."""

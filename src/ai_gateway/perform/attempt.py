@@ -1,0 +1,302 @@
+"""One asking of one target: until there is something for the caller, or it failed.
+
+Nothing is sent to the caller here. An attempt ends as `Whole` or as `Flow` (a stream whose first
+pieces are here), or raises `Failed`; only what came of it is handed on, so that until then another
+target can still take its place.
+"""
+
+from collections.abc import Callable
+from time import time
+
+from msgspec import Struct
+
+from ai_gateway.dialects.bridge import Bridge
+from ai_gateway.dialects.dialect import BadAnswer
+from ai_gateway.dialects.exchange import Converted, Exchange
+from ai_gateway.model.call import Attempt, Outcome, Request
+from ai_gateway.routing.destinations import Destination
+from ai_gateway.routing.keys import Door
+from ai_gateway.routing.strategies import Candidate
+from ai_gateway.upstream.client import (
+    UpstreamAnswer,
+    UpstreamClient,
+    UpstreamRequest,
+    UpstreamStream,
+)
+from ai_gateway.upstream.faults import UpstreamFault
+
+from .advice import until_refill
+from .failure import Failed, from_bad_answer, from_cut, from_fault, from_status, from_stream_error
+
+_LARGEST_ERROR = 1024 * 1024
+
+
+class Shut(Exception):
+    """The target's breaker lets nobody in."""
+
+
+class Asking:
+    """What is held while a target is asked: a place in its breaker and among its calls under way.
+
+    Ended exactly once by `succeed`, `fail` or `leave`.
+    """
+
+    __slots__ = ("_clock", "_era", "_open", "attempt", "candidate", "door", "started")
+
+    def __init__(
+        self, candidate: Candidate, door: Door, era: int, clock: Callable[[], float], now: float
+    ) -> None:
+        self.candidate = candidate
+        self.door = door
+        self.started = now
+        self._clock = clock
+        self._era = era
+        self._open = True
+        self.attempt = Attempt(
+            target=candidate.destination.target, started=now, credential=door.key.number
+        )
+        candidate.destination.vitals.in_flight += 1
+
+    @property
+    def destination(self) -> Destination:
+        return self.candidate.destination
+
+    def began(self) -> None:
+        """A stream's first piece is here, which proves the provider well; it may break later."""
+        now = self._clock()
+        vitals = self.destination.vitals
+        vitals.breaker.succeeded(now, self._era)
+        vitals.speed.began(now - self.started, now)
+
+    def answered(self, tokens: int) -> None:
+        """A whole answer is here."""
+        now = self._clock()
+        vitals = self.destination.vitals
+        vitals.breaker.succeeded(now, self._era)
+        vitals.note(now, failed=False)
+        vitals.speed.answered(now - self.started, tokens, now)
+        vitals.told_tokens(tokens)
+        self._end()
+
+    def streamed(self, tokens: int, seconds: float) -> None:
+        """A stream that began has ended well, after so many seconds of waiting for its tokens."""
+        now = self._clock()
+        vitals = self.destination.vitals
+        vitals.note(now, failed=False)
+        vitals.speed.streamed(seconds, tokens, now)
+        vitals.told_tokens(tokens)
+        self._end()
+
+    def broke(self, label: str) -> None:
+        """A stream that began was cut, through the provider's fault."""
+        now = self._clock()
+        vitals = self.destination.vitals
+        vitals.breaker.broke(now, self._era)
+        vitals.note(now, failed=True)
+        self.attempt.error = label
+        self._end()
+
+    def failed(self, failure: Failed) -> None:
+        now = self._clock()
+        vitals = self.destination.vitals
+        breaker = vitals.breaker
+        match failure.health:
+            case "good":
+                breaker.succeeded(now, self._era)
+            case "unknown":
+                breaker.left(self._era)
+            case "failed":
+                breaker.failed(now, self._era)
+                vitals.note(now, failed=True)
+            case "connect":
+                breaker.failed(now, self._era, connect=True)
+                vitals.note(now, failed=True)
+        if failure.throttled is not None:
+            self.door.throttled(now, failure.throttled)
+        if failure.refused is not None:
+            self.door.refused(now, failure.refused)
+        self.attempt.error = failure.label
+        self.attempt.status = failure.status
+        self._end()
+
+    def leave(self) -> None:
+        """It tells nothing of the provider: the caller left, or another target was quicker."""
+        if self._open:
+            self.destination.vitals.breaker.left(self._era)
+            self.attempt.error = "cancelled"
+            self._end()
+
+    def _end(self) -> None:
+        if self._open:
+            self._open = False
+            self.destination.vitals.in_flight -= 1
+
+
+class Whole(Struct, frozen=True):
+    asking: Asking
+    answer: Converted
+    notes: tuple[str, ...]
+    upstream_request_id: str | None
+
+
+class Flow(Struct, frozen=True):
+    asking: Asking
+    stream: UpstreamStream
+    bridge: Bridge
+    first: bytes
+    """For the caller already."""
+    ended: bool
+    """The provider has closed it."""
+    notes: tuple[str, ...]
+    upstream_request_id: str | None
+
+
+class Given(Struct, frozen=True):
+    """The time an attempt has, in seconds."""
+
+    total: float
+    first_byte: float | None
+    patient: bool
+    """It is as much as the operator gives a provider, not less by the caller's wish."""
+
+
+class Asker:
+    def __init__(self, client: UpstreamClient, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def ask(
+        self, exchange: Exchange, candidate: Candidate, outcome: Outcome, given: Given
+    ) -> Whole | Flow:
+        """Raises Failed, Shut, and GatewayError where the target's dialect cannot express the call."""
+        destination = candidate.destination
+        rendered = exchange.request(destination.dialect, destination.render)
+        now = self._clock()
+        era = destination.vitals.breaker.enter(now)
+        if not era:
+            raise Shut
+        door = destination.doors.pick(now)
+        asking = Asking(candidate, door, era, self._clock, now)
+        outcome.attempts.append(asking.attempt)
+        request = UpstreamRequest(
+            address=door.address,
+            body=rendered.body,
+            headers=_forwarded(destination, outcome.request) if destination.forwarded else (),
+            timeout=given.total,
+            first_byte=given.first_byte,
+        )
+        try:
+            try:
+                if exchange.stream:
+                    return await self._open(exchange, asking, request, rendered.notes, outcome)
+                return await self._fetch(exchange, asking, request, rendered.notes, outcome)
+            except UpstreamFault as fault:
+                raise from_fault(fault, destination, patient=given.patient) from None
+            except BadAnswer as bad:
+                raise from_bad_answer(str(bad), destination) from None
+        except Failed as failure:
+            asking.failed(failure)
+            raise
+        except BaseException:
+            asking.leave()
+            raise
+
+    async def _fetch(
+        self,
+        exchange: Exchange,
+        asking: Asking,
+        request: UpstreamRequest,
+        notes: tuple[str, ...],
+        outcome: Outcome,
+    ) -> Whole:
+        destination = asking.destination
+        try:
+            answer = await self._client.fetch(request)
+        finally:
+            asking.attempt.seconds = self._clock() - asking.started
+        if answer.status != 200:
+            raise self._refused(answer, answer.body, asking, outcome)
+        asking.attempt.status = 200
+        converted = exchange.answer(destination.dialect, answer.body)
+        self._note_quota(answer, asking)
+        asking.answered(0 if converted.usage is None else converted.usage.output_tokens)
+        return Whole(asking, converted, notes + converted.notes, _request_id(answer))
+
+    async def _open(
+        self,
+        exchange: Exchange,
+        asking: Asking,
+        request: UpstreamRequest,
+        notes: tuple[str, ...],
+        outcome: Outcome,
+    ) -> Flow:
+        destination = asking.destination
+        bridge = exchange.bridge(destination.dialect, destination.render)
+        stream = self._client.stream(request)
+        try:
+            try:
+                await stream.open()
+                if stream.status != 200:
+                    body = await stream.read_all(_LARGEST_ERROR)
+                    raise self._refused(stream, body, asking, outcome)
+                if "event-stream" not in (stream.header(b"content-type") or ""):
+                    raise BadAnswer("a stream was asked for, and something else came")
+                first, ended = await _first(bridge, stream)
+            finally:
+                asking.attempt.seconds = self._clock() - asking.started
+            if bridge.failure is not None:
+                raise from_stream_error(bridge.failure, destination)
+            if ended and not first and not bridge.complete:
+                raise from_cut(destination)
+        except BaseException:
+            stream.close()
+            raise
+        asking.attempt.status = 200
+        self._note_quota(stream, asking)
+        asking.began()
+        return Flow(asking, stream, bridge, first, ended, notes, _request_id(stream))
+
+    def _refused(
+        self, answer: UpstreamAnswer | UpstreamStream, body: bytes, asking: Asking, outcome: Outcome
+    ) -> Failed:
+        return from_status(
+            answer.status,
+            body,
+            answer.header,
+            asking.destination,
+            asking.door.key.secret,
+            outcome.request.dialect,
+            time(),
+        )
+
+    def _note_quota(self, answer: UpstreamAnswer | UpstreamStream, asking: Asking) -> None:
+        wait = until_refill(answer.header, time)
+        if wait is not None:
+            asking.door.throttled(self._clock(), wait)
+
+
+async def _first(bridge: Bridge, stream: UpstreamStream) -> tuple[bytes, bool]:
+    """Reads until there is something for the caller, or the end. Nothing is handed on before the first
+    whole event is here, so that a provider that fails at once can still be replaced."""
+    while True:
+        chunk = await stream.read()
+        if not chunk:
+            return bridge.end(), True
+        data = bridge.feed(chunk)
+        if bridge.failure is not None:
+            return b"", False
+        if data:
+            return data, False
+
+
+def _forwarded(destination: Destination, request: Request) -> list[tuple[bytes, bytes]]:
+    return [
+        (name, value)
+        for name, default in destination.forwarded
+        if (value := request.headers.get(name, default)) is not None
+    ]
+
+
+def _request_id(answer: UpstreamAnswer | UpstreamStream) -> str | None:
+    value = answer.header(b"x-request-id") or answer.header(b"request-id")
+    return value[:128] if value else None

@@ -1,0 +1,194 @@
+"""A circuit breaker: a provider's model that fails is left alone for a while, then tried with care.
+
+    closed --failures--> open --time--> half-open --4 good probes--> closed
+                          ^                 |
+                          +---any failure---+
+
+It opens at half or more failures of at least 20 calls within 10 s, or at 5 failed connects in a row. It
+stays open for 5 s, and twice as long each time a probe fails, up to 60 s. Half-open lets 1 probe
+through, then 3 at once. What a caller did wrong never counts, and neither does the end of a call that
+entered in another state: news of an outage must not reopen what has just been found well. The clock is
+the caller's: every method is told the time.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+State = Literal["closed", "open", "half-open"]
+Cause = Literal["failures", "connect", "probe", "admin", "hint"]
+
+WINDOW_SECONDS = 10
+LEAST_CALLS = 20
+FAILURE_SHARE = 0.5
+CONNECT_FAILURES = 5
+FIRST_OPEN_SECONDS = 5.0
+LONGEST_OPEN_SECONDS = 60.0
+_FIRST_PROBES = 1
+_MORE_PROBES = 3
+
+
+class Breaker:
+    """`enter` before a call; if it lets it in, then exactly one of `succeeded`, `failed`, `left`, told
+    the era in which the call entered."""
+
+    __slots__ = (
+        "_bad",
+        "_bads",
+        "_connects",
+        "_good",
+        "_goods",
+        "_on_change",
+        "_open_seconds",
+        "_passed",
+        "_probes",
+        "_second",
+        "cause",
+        "era",
+        "forced",
+        "retry_at",
+        "state",
+    )
+
+    def __init__(self, on_change: "Callable[[Breaker, State], None] | None" = None) -> None:
+        self.state: State = "closed"
+        self.cause: Cause | None = None
+        """Why it left `closed`."""
+        self.forced: Literal["open", "closed"] | None = None
+        """An operator's word, which holds until it is taken back."""
+        self.retry_at = 0.0
+        """When an open one lets a probe through."""
+        self.era = 1
+        """Counts its changes of state."""
+        self._on_change = on_change
+        self._open_seconds = FIRST_OPEN_SECONDS
+        self._connects = 0
+        self._probes = 0
+        self._passed = 0
+        self._second = 0
+        self._good = self._bad = 0
+        self._goods = [0] * WINDOW_SECONDS
+        self._bads = [0] * WINDOW_SECONDS
+
+    def allows(self, now: float) -> bool:
+        """Whether `enter` would let a call in; changes nothing."""
+        if self.forced is not None:
+            return self.forced == "closed"
+        if self.state == "closed":
+            return True
+        if self.state == "open":
+            return now >= self.retry_at
+        return self._probes < (_FIRST_PROBES if self._passed == 0 else _MORE_PROBES)
+
+    def enter(self, now: float) -> int:
+        """The era of the call let in; 0 where it is not."""
+        if self.state == "closed" and self.forced is None:
+            return self.era
+        if not self.allows(now):
+            return 0
+        if self.forced is not None:
+            return self.era
+        if self.state == "open":
+            self._probes = self._passed = 0
+            self._become("half-open", self.cause)
+        self._probes += 1
+        return self.era
+
+    def succeeded(self, now: float, era: int) -> None:
+        if era != self.era:
+            return
+        self._connects = 0
+        self._advance(now)
+        self._goods[self._second % WINDOW_SECONDS] += 1
+        self._good += 1
+        if self.state == "half-open":
+            self._probes = max(0, self._probes - 1)
+            self._passed += 1
+            if self._passed >= _FIRST_PROBES + _MORE_PROBES:
+                self._close()
+
+    def failed(self, now: float, era: int, *, connect: bool = False) -> None:
+        if era != self.era:
+            return
+        self._advance(now)
+        self._bads[self._second % WINDOW_SECONDS] += 1
+        self._bad += 1
+        self._connects = self._connects + 1 if connect else 0
+        self._judge(now)
+
+    def broke(self, now: float, era: int) -> None:
+        """A call that was told as succeeded failed after all: its stream was cut."""
+        if era != self.era:
+            return
+        self._advance(now)
+        slot = self._second % WINDOW_SECONDS
+        self._bads[slot] += 1
+        self._bad += 1
+        if self._good > 0:
+            self._goods[slot] -= 1
+            self._good -= 1
+        self._judge(now)
+
+    def left(self, era: int) -> None:
+        """A call that entered tells nothing: its caller left, or the fault was not the provider's."""
+        if era == self.era and self.state == "half-open":
+            self._probes = max(0, self._probes - 1)
+
+    def force(self, forced: Literal["open", "closed"] | None) -> None:
+        """By an operator. None gives it back to its own judgement, starting closed."""
+        self.forced = forced
+        if forced is None:
+            self._close()
+        else:
+            self._become(forced, "admin" if forced == "open" else None)
+
+    def hint(self, now: float, seconds: float) -> None:
+        """Another replica opened its own: so does this one, unless it knows better."""
+        if self.forced is None and self.state == "closed":
+            self.retry_at = now + min(seconds, LONGEST_OPEN_SECONDS)
+            self._become("open", "hint")
+
+    def _judge(self, now: float) -> None:
+        if self.state == "half-open":
+            self._open_seconds = min(self._open_seconds * 2, LONGEST_OPEN_SECONDS)
+            self._open(now, "probe")
+        elif self.state == "closed":
+            if self._connects >= CONNECT_FAILURES:
+                self._open(now, "connect")
+            elif (
+                self._good + self._bad >= LEAST_CALLS
+                and self._bad >= (self._good + self._bad) * FAILURE_SHARE
+            ):
+                self._open(now, "failures")
+
+    def _open(self, now: float, cause: Cause) -> None:
+        self.retry_at = now + self._open_seconds
+        self._probes = self._passed = self._connects = 0
+        self._become("open", cause)
+
+    def _close(self) -> None:
+        self._open_seconds = FIRST_OPEN_SECONDS
+        self._probes = self._passed = self._connects = self._good = self._bad = 0
+        self._goods = [0] * WINDOW_SECONDS
+        self._bads = [0] * WINDOW_SECONDS
+        self._become("closed", None)
+
+    def _become(self, state: State, cause: Cause | None) -> None:
+        before, self.state, self.cause = self.state, state, cause
+        if before != state:
+            self.era += 1
+        if self._on_change is not None and before != state:
+            self._on_change(self, before)
+
+    def _advance(self, now: float) -> None:
+        """Forgets what is older than the window."""
+        second = int(now)
+        if second == self._second:
+            return
+        for old in range(max(self._second + 1, second - WINDOW_SECONDS + 1), second + 1):
+            slot = old % WINDOW_SECONDS
+            self._good -= self._goods[slot]
+            self._bad -= self._bads[slot]
+            self._goods[slot] = self._bads[slot] = 0
+        self._second = second
+        if self._good < 0:
+            self._good = 0

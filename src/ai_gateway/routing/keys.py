@@ -1,0 +1,75 @@
+"""A provider's credentials, used in turn; one that was refused or throttled rests for a while."""
+
+from collections.abc import Sequence
+
+from ai_gateway.upstream.client import Address
+
+LONGEST_REST = 300.0
+"""Whatever a provider says: a `Retry-After` of years must not lose a credential for good."""
+
+
+class Key:
+    """One credential of one provider, whatever the model."""
+
+    __slots__ = ("number", "resting_until", "secret")
+
+    def __init__(self, secret: str | None, number: int) -> None:
+        self.secret = secret
+        self.number = number
+        """Its place among the provider's; what logs may name it by."""
+        self.resting_until = 0.0
+        """Refused (401, 402): until then no model is asked with it."""
+
+
+class Door:
+    """One credential's way to one destination: an address whose head holds it."""
+
+    __slots__ = ("address", "key", "remaining_requests", "remaining_tokens", "resting_until")
+
+    def __init__(self, address: Address, key: Key) -> None:
+        self.address = address
+        self.key = key
+        self.resting_until = 0.0
+        """Throttled (429), or known to have nothing left: until then others go first."""
+        self.remaining_requests: int | None = None
+        self.remaining_tokens: int | None = None
+        """What the provider last said is left for this model."""
+
+    def free_at(self) -> float:
+        return max(self.resting_until, self.key.resting_until)
+
+    def throttled(self, now: float, seconds: float) -> None:
+        self.resting_until = max(self.resting_until, now + min(seconds, LONGEST_REST))
+
+    def refused(self, now: float, seconds: float) -> None:
+        self.key.resting_until = max(self.key.resting_until, now + min(seconds, LONGEST_REST))
+
+
+class Doors:
+    """A destination's, one for each credential of its provider."""
+
+    __slots__ = ("_next", "all")
+
+    def __init__(self, doors: Sequence[Door]) -> None:
+        self.all = tuple(doors)
+        self._next = 0
+
+    def rested(self, now: float) -> bool:
+        return any(door.free_at() <= now for door in self.all)
+
+    def free_at(self) -> float:
+        """When the first of them is free."""
+        return min(door.free_at() for door in self.all)
+
+    def pick(self, now: float) -> Door:
+        """The next that is free; where none is, the one that is soonest."""
+        doors = self.all
+        if len(doors) == 1:
+            return doors[0]
+        start = self._next
+        self._next = (start + 1) % len(doors)
+        for step in range(len(doors)):
+            door = doors[(start + step) % len(doors)]
+            if door.free_at() <= now:
+                return door
+        return min(doors, key=Door.free_at)

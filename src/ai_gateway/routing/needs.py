@@ -1,0 +1,108 @@
+"""What a call needs of a model, and why a candidate will not do."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from msgspec import Struct
+from msgspec.json import encode
+
+from ai_gateway.catalogue.models import ModelFacts
+from ai_gateway.dialects.exchange import ChatExchange, Exchange
+from ai_gateway.dialects.token_estimate import estimate_tokens
+from ai_gateway.model.chat import Chat
+from ai_gateway.model.content import Document, Image, Part, ToolResult
+
+from .strategies import Candidate
+
+_FEWEST_BYTES_PER_TOKEN = 2
+
+
+class Needs(Struct, frozen=True, kw_only=True):
+    tools: bool = False
+    vision: bool = False
+    reasoning: bool = False
+    structured_output: bool = False
+    input_tokens: int = 0
+    """Estimated."""
+
+
+NOTHING = Needs()
+
+
+def needs_of(chat: Chat) -> Needs:
+    return Needs(
+        tools=bool(chat.tools),
+        vision=any(_seen(part) for message in chat.messages for part in message.parts),
+        reasoning=chat.reasoning is not None
+        and chat.reasoning.mode != "disabled"
+        and chat.reasoning.effort not in ("none", "minimal"),
+        structured_output=chat.response_format is not None
+        and chat.response_format.kind == "json_schema",
+        input_tokens=estimate_tokens(chat),
+    )
+
+
+def _seen(part: Part) -> bool:
+    match part:
+        case Image() | Document(text=None):
+            return True
+        case ToolResult():
+            return any(isinstance(inner, Image) for inner in part.parts)
+        case _:
+            return False
+
+
+def shortcomings(facts: ModelFacts, needs: Needs) -> str | None:
+    """What the model cannot do that the call needs; None where nothing speaks against it. Of what is
+    not known nothing is assumed."""
+    for ability in ("tools", "vision", "reasoning", "structured_output"):
+        if getattr(needs, ability) and getattr(facts, ability) is False:
+            return f"the model offers no {ability.replace('_', ' ')}"
+    if facts.context_tokens is not None and needs.input_tokens > facts.context_tokens:
+        return (
+            f"the call's about {needs.input_tokens} tokens do not fit its context of "
+            f"{facts.context_tokens}"
+        )
+    return None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What of a call must be known before its candidates can be told apart."""
+
+    abilities: bool
+    """One of them is known to lack an ability."""
+    least_context: int | None
+
+
+def limits_of(candidates: Sequence[Candidate]) -> Limits:
+    facts = [c.destination.facts for c in candidates]
+    contexts = [f.context_tokens for f in facts if f.context_tokens is not None]
+    return Limits(
+        abilities=any(
+            False in (f.tools, f.vision, f.reasoning, f.structured_output) for f in facts
+        ),
+        least_context=min(contexts, default=None),
+    )
+
+
+def needs_for(exchange: Exchange, body_bytes: int, limits: Limits) -> Needs:
+    """Reads the call as far as its candidates differ in what they can do; mostly that is not at all."""
+    if not isinstance(exchange, ChatExchange):
+        return NOTHING
+    tight = (
+        limits.least_context is not None
+        and body_bytes > limits.least_context * _FEWEST_BYTES_PER_TOKEN
+    )
+    if not limits.abilities and not tight:
+        return NOTHING
+    return needs_of(exchange.chat)
+
+
+def conversation_key(chat: Chat) -> str:
+    """What stays the same while a conversation grows: all up to its first message by the user."""
+    digest = blake2b(digest_size=16)
+    for message in chat.messages:
+        digest.update(encode(message.parts))
+        if message.role == "user":
+            break
+    return digest.hexdigest()

@@ -1,0 +1,184 @@
+"""A name -> its candidates (`resolve`), and those that can do the call, in order (`plan`)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import count
+from random import Random
+
+from msgspec import Struct
+
+from ai_gateway.dialects.exchange import ChatExchange, Exchange
+from ai_gateway.model.call import Caller, Operation, Request
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.model.policy import UNRESTRICTED, Policy
+from ai_gateway.model.route import Route
+
+from .destinations import Directory
+from .needs import NOTHING, Limits, Needs, conversation_key, limits_of, needs_for, shortcomings
+from .strategies import STRATEGIES, Ask, Candidate, Order
+
+_MOST_KEPT = 4096
+_BYTES_PER_TOKEN = 4
+PLAIN = Route(targets=())
+"""How a model is called that no route names."""
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """What a name means, for one operation. Kept from call to call."""
+
+    name: str
+    route: Route
+    is_route: bool
+    candidates: tuple[Candidate, ...]
+    limits: Limits
+    turns: "count[int]"
+    """Gives each call its turn."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    route: Route
+    order: Sequence[Candidate]
+    """To be tried in this order; never empty."""
+
+
+class Router:
+    """`clock` is the path's (`time.perf_counter`)."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        routes: Mapping[str, Route],
+        *,
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self.directory = directory
+        self._routes: dict[str, Route] = dict(routes)
+        self._clock = clock
+        self._random = random
+        self._kept: dict[tuple[Operation, str], Resolved] = {}
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        return self._routes
+
+    def swap(self, routes: Mapping[str, Route]) -> None:
+        """Puts checked routes in force, from the next call on."""
+        self._routes = dict(routes)
+        self._kept = {}
+
+    def resolve(
+        self, operation: Operation, name: str, policy: Policy = UNRESTRICTED
+    ) -> Resolved:
+        """Raises GatewayError(not_found | permission | invalid_request)."""
+        if policy is not UNRESTRICTED and not _fits(name, policy.models):
+            raise GatewayError(
+                "permission",
+                "This key may not use this model.",
+                field="model",
+                code="model_not_allowed",
+            )
+        resolved = self._kept.get((operation, name))
+        if resolved is None:
+            resolved = self._resolve(operation, name)
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[(operation, name)] = resolved
+        return resolved
+
+    def _resolve(self, operation: Operation, name: str) -> Resolved:
+        route = self._routes.get(name)
+        if route is None:
+            found = (Candidate(destination=self.directory.destination(operation, name)),)
+        else:
+            found = candidates_of(self.directory, operation, route)
+        return Resolved(
+            name=name,
+            route=PLAIN if route is None else route,
+            is_route=route is not None,
+            candidates=found,
+            limits=limits_of(found),
+            turns=count(),
+        )
+
+    def plan(self, resolved: Resolved, exchange: Exchange, request: Request, caller: Caller) -> Plan:
+        """Raises GatewayError(permission) where nothing is left that the caller may use."""
+        route = resolved.route
+        candidates = _permitted(resolved.candidates, caller.policy)
+        if len(candidates) == 1:
+            return Plan(route=route, order=candidates)
+        now = self._clock()
+        size = len(request.body)
+        candidates = _able(candidates, needs_for(exchange, size, resolved.limits))
+        well = [c for c in candidates if is_well(c, now)]
+        ask = Ask(
+            now=now,
+            random=self._random,
+            turn=next(resolved.turns),
+            input_tokens=size // _BYTES_PER_TOKEN,
+            output_limit=exchange.output_limit if isinstance(exchange, ChatExchange) else None,
+            stream=exchange.stream,
+            key=_sticky_key(route, exchange, caller) if route.strategy == "sticky" else "",
+            cost_weight=route.cost_weight,
+        )
+        order = STRATEGIES[route.strategy]
+        if len(well) == len(candidates):
+            return Plan(route=route, order=order(candidates, ask))
+        # What is ill or throttled comes last, for when all else fails.
+        ill = [c for c in candidates if c not in well]
+        return Plan(route=route, order=[*(order(well, ask) if well else ()), *order(ill, ask)])
+
+
+def is_well(candidate: Candidate, now: float) -> bool:
+    destination = candidate.destination
+    return destination.vitals.breaker.allows(now) and destination.doors.rested(now)
+
+
+def _permitted(candidates: Order, policy: Policy) -> Order:
+    if policy.providers == ("*",):
+        return candidates
+    found = [c for c in candidates if _fits(c.destination.facts.provider, policy.providers)]
+    if not found:
+        raise GatewayError(
+            "permission",
+            "This key may not use the providers of this model.",
+            field="model",
+            code="provider_not_allowed",
+        )
+    return found
+
+
+def _able(candidates: Order, needs: Needs) -> Order:
+    """Where none is able, by what is known, all stay: a provider's own refusal says it best."""
+    if needs is NOTHING:
+        return candidates
+    return [c for c in candidates if shortcomings(c.destination.facts, needs) is None] or candidates
+
+
+def _sticky_key(route: Route, exchange: Exchange, caller: Caller) -> str:
+    if route.sticky_by == "conversation" and isinstance(exchange, ChatExchange):
+        return conversation_key(exchange.chat)
+    return f"{caller.tenant}\0{caller.user}"
+
+
+def candidates_of(
+    directory: Directory, operation: Operation, route: Route
+) -> tuple[Candidate, ...]:
+    """Those of a route's targets that offer the operation. Raises GatewayError where none does."""
+    found: list[Candidate] = []
+    refused: GatewayError | None = None
+    for target in route.targets:
+        try:
+            destination = directory.destination(operation, target.model)
+        except GatewayError as error:
+            refused = refused or error
+            continue
+        found.append(Candidate(destination=destination, weight=target.weight, tags=target.tags))
+    if not found:
+        assert refused is not None
+        raise refused
+    return tuple(found)
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(pattern == "*" or fnmatchcase(name, pattern) for pattern in patterns)

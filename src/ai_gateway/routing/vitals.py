@@ -1,0 +1,93 @@
+"""How a provider's model is doing: calls under way, speed, errors, breaker. One for all routes."""
+
+from collections.abc import Callable
+from math import exp
+
+from .breaker import Breaker, State
+from .speed import Speed
+
+_ERROR_STEP = 0.05
+_ERROR_TAU = 30.0
+_MOST_KEPT = 4096
+
+OnBreakerChange = Callable[[str, str, Breaker, State], None]
+"""`on_change(provider, model, breaker, state before)`"""
+
+
+class Vitals:
+    __slots__ = ("_error_at", "_errors", "breaker", "in_flight", "model", "output_tokens", "provider", "speed")  # fmt: skip
+
+    def __init__(self, provider: str, model: str, breaker: Breaker) -> None:
+        self.provider = provider
+        self.model = model
+        self.breaker = breaker
+        self.speed = Speed()
+        self.in_flight = 0
+        self.output_tokens = 0.0
+        """A slow average of an answer's tokens; 0 while unknown."""
+        self._errors = 0.0
+        self._error_at = 0.0
+
+    def note(self, now: float, *, failed: bool) -> None:
+        """Into the error rate."""
+        rate = self.error_rate(now)
+        self._errors = rate + ((1.0 if failed else 0.0) - rate) * _ERROR_STEP
+        self._error_at = now
+
+    def error_rate(self, now: float) -> float:
+        """From 0 to 1 over about the last 20 calls; fades while nobody asks."""
+        if self._errors == 0.0:
+            return 0.0
+        return self._errors * exp((self._error_at - now) / _ERROR_TAU)
+
+    def told_tokens(self, output: int) -> None:
+        if output:
+            self.output_tokens += (
+                (output - self.output_tokens) * 0.05 if self.output_tokens else output
+            )
+
+
+class VitalsBook:
+    """Of every provider's model that was asked for. Callers choose model names, so it is bounded:
+    those that are idle and well are forgotten first."""
+
+    def __init__(self, on_change: OnBreakerChange | None = None) -> None:
+        self._on_change = on_change
+        self._kept: dict[tuple[str, str], Vitals] = {}
+
+    def of(self, provider: str, model: str) -> Vitals:
+        """The same one each time, while it is kept."""
+        key = (provider, model)
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._forget()
+            found = self._kept[key] = self._new(provider, model)
+        return found
+
+    def all(self) -> list[Vitals]:
+        return list(self._kept.values())
+
+    def find(self, provider: str, model: str) -> Vitals | None:
+        return self._kept.get((provider, model))
+
+    def _new(self, provider: str, model: str) -> Vitals:
+        told = self._on_change
+        if told is None:
+            return Vitals(provider, model, Breaker())
+
+        def changed(breaker: Breaker, before: State) -> None:
+            told(provider, model, breaker, before)
+
+        return Vitals(provider, model, Breaker(changed))
+
+    def _forget(self) -> None:
+        dull = [
+            key
+            for key, vitals in self._kept.items()
+            if vitals.in_flight == 0
+            and vitals.breaker.state == "closed"
+            and vitals.breaker.forced is None
+        ]
+        for key in dull or list(self._kept)[: _MOST_KEPT // 2]:
+            del self._kept[key]
