@@ -4,6 +4,8 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
+from time import perf_counter
 
 from msgspec import Struct
 
@@ -18,9 +20,11 @@ from ai_gateway.guardrails.build import build_guardrails
 from ai_gateway.ledger.build import LedgerSettings, OpenLedger
 from ai_gateway.ledger.ledger import NoLedger
 from ai_gateway.model.call import GATEWAY_ITSELF
-from ai_gateway.perform import Performer
+from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.destinations import Credential, Directory
+from ai_gateway.routing.router import Router
+from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
@@ -38,7 +42,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
     app: App
     catalogue: Catalogue
-    directory: Directory
+    router: Router
     readiness: Readiness
     log: Log
     simulated: bool
@@ -51,7 +55,9 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     own = {name: c.provider for name, c in settings.providers.items()}
     catalogue = load_catalogue(settings.prices, own)
     credentials = {
-        name: Credential(base_url=c.base_url, secret=None if c.key is None else c.key.reveal())
+        name: Credential(
+            base_url=c.base_url, secrets=tuple(key.reveal() for key in c.keys) or (None,)
+        )
         for name, c in settings.providers.items()
     }
     simulated = not credentials
@@ -60,16 +66,17 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         credentials = _simulated(simulator.port)
     metrics = Metrics(__version__)
     log = Log(settings.log_level, metrics.log_dropped.add)
-    client = UpstreamClient(
-        Timeouts(
-            connect=settings.connect_timeout,
-            first_byte=settings.first_byte_timeout,
-            idle=settings.idle_timeout,
-            total=settings.total_timeout,
-        ),
-        max_answer_bytes=settings.max_answer_bytes,
+    timeouts = Timeouts(
+        connect=settings.connect_timeout,
+        first_byte=settings.first_byte_timeout,
+        idle=settings.idle_timeout,
+        total=settings.total_timeout,
     )
-    directory = Directory(catalogue, credentials, user_agent=f"ai-gateway/{__version__}")
+    client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
+    random = Random()
+    vitals = VitalsBook()
+    directory = Directory(catalogue, credentials, vitals, user_agent=f"ai-gateway/{__version__}")
+    router = Router(directory, settings.routes, clock=perf_counter, random=random)
     readiness = Readiness()
 
     def database_event(level: Level, event: str, why: str) -> None:
@@ -129,8 +136,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     pipeline = Pipeline(
         access=opened.access,
         ledger=NoLedger() if account is None else account.ledger,
-        directory=directory,
-        performer=Performer(client),
+        router=router,
+        performer=Performer(client, timeouts, random=random),
         metrics=metrics,
         log=log,
         guardrails=guardrails,
@@ -138,7 +145,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     app = build_edge(
         Parts(
             pipeline=pipeline,
-            directory=directory,
+            router=router,
             metrics=metrics,
             log=log,
             readiness=readiness,
@@ -160,7 +167,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         yield Gateway(
             app=app,
             catalogue=catalogue,
-            directory=directory,
+            router=router,
             readiness=readiness,
             log=log,
             simulated=simulated,
@@ -192,5 +199,5 @@ async def _post(
 
 
 def _simulated(port: int) -> Mapping[str, Credential]:
-    credential = Credential(base_url=f"http://127.0.0.1:{port}/v1", secret=None)
+    credential = Credential(base_url=f"http://127.0.0.1:{port}/v1", secrets=(None,))
     return {"simulator": credential, "simulator-anthropic": credential}

@@ -1,6 +1,6 @@
 """The path of a call. `Pipeline.run` reads like the list in ARCHITECTURE.md:
 
-    identify -> parse -> guard -> plan -> perform -> settle
+    identify -> parse -> resolve -> guard -> plan -> perform -> settle
 
 (admit, recall and remember take their places in it as they are built.) No step knows HTTP:
 what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
@@ -19,9 +19,9 @@ from ai_gateway.ledger.ledger import Ledger, NoLedger
 from ai_gateway.ledger.record import new_call_id
 from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.perform import Performer
+from ai_gateway.perform.performer import Performer
 from ai_gateway.reply import KeptReply, Reply
-from ai_gateway.routing.destinations import Directory
+from ai_gateway.routing.router import Resolved, Router
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
@@ -32,7 +32,7 @@ class Pipeline:
         *,
         access: Access,
         ledger: Ledger | NoLedger,
-        directory: Directory,
+        router: Router,
         performer: Performer,
         metrics: Metrics,
         log: Log,
@@ -40,7 +40,7 @@ class Pipeline:
     ) -> None:
         self._access = access
         self._ledger = ledger
-        self._directory = directory
+        self._router = router
         self._guardrails = guardrails
         self._performer = performer
         self._metrics = metrics
@@ -55,15 +55,16 @@ class Pipeline:
                 caller = await self._access.look_up(request.headers)
             outcome.caller = caller
             exchange = self._parse(request, outcome)
+            resolved = self._resolve(exchange, caller, outcome)
             back = reply
             if self._guardrails is not None:
-                names = self._guardrails.chosen(caller.policy.guardrails)
+                names = self._guardrails.chosen(caller.policy.guardrails, resolved.route.guardrails)
                 if names:
                     guarded, back = await self._guardrails.guard(names, request, reply, outcome)
                     if guarded is not request:
                         exchange = self._parse(guarded, outcome)
-            destinations = self._directory.plan(request.operation, exchange.model)
-            await self._performer.perform(exchange, destinations, outcome, back)
+            plan = self._router.plan(resolved, exchange, request, caller)
+            await self._performer.perform(exchange, plan, outcome, back)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
         except asyncio.CancelledError:
@@ -93,8 +94,9 @@ class Pipeline:
         reply = KeptReply()
         try:
             exchange = self._parse(request, outcome)
-            destinations = self._directory.plan(operation, exchange.model)
-            await self._performer.perform(exchange, destinations, outcome, reply)
+            resolved = self._resolve(exchange, caller, outcome)
+            plan = self._router.plan(resolved, exchange, request, caller)
+            await self._performer.perform(exchange, plan, outcome, reply)
         except GatewayError as error:
             outcome.error, outcome.status = error.kind, error.status
             raise
@@ -109,6 +111,13 @@ class Pipeline:
         outcome.requested_model = exchange.model
         outcome.stream = exchange.stream
         return exchange
+
+    def _resolve(self, exchange: Exchange, caller: Caller, outcome: Outcome) -> Resolved:
+        operation = outcome.request.operation
+        resolved = self._router.resolve(operation, exchange.model, caller.policy)
+        if resolved.is_route:
+            outcome.route = resolved.name
+        return resolved
 
     async def _refuse(self, error: GatewayError, outcome: Outcome, reply: Reply) -> None:
         outcome.error = error.kind

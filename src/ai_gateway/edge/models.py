@@ -1,7 +1,5 @@
 """`GET /v1/models` and `/v1/models/{id}`, in OpenAI's shape, or Anthropic's for its SDKs."""
 
-from fnmatch import fnmatchcase
-
 from msgspec import Struct
 from msgspec.json import encode
 from starlette.requests import Request
@@ -12,7 +10,7 @@ from ai_gateway.catalogue.models import ModelFacts
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
-from ai_gateway.routing.destinations import Directory
+from ai_gateway.routing.router import Router, fits
 
 from .calls import joined
 
@@ -40,10 +38,10 @@ class AnthropicModel(Struct, kw_only=True):
 
 
 class ModelsEndpoint:
-    """Models are listed as `provider/model`, and are found by that or by any name calls may use."""
+    """Routes by their names, then models as `provider/model`; found by these or any name calls may use."""
 
-    def __init__(self, directory: Directory, access: Access) -> None:
-        self._directory = directory
+    def __init__(self, router: Router, access: Access) -> None:
+        self._router = router
         self._access = access
 
     async def list(self, request: Request) -> Response:
@@ -51,9 +49,13 @@ class ModelsEndpoint:
             caller = await self._access.caller(joined(request.scope["headers"]))
         except GatewayError as error:
             return _refusal(request, error)
-        models = [m for m in self._directory.models() if _allowed(m, caller.policy)]
+        policy = caller.policy
+        listed: list[tuple[str, ModelFacts | None]] = [
+            (name, None) for name in sorted(self._router.routes) if fits(policy.models, name)
+        ]
+        listed += [(_name(m), m) for m in self._router.directory.models() if _allowed(m, policy)]
         if "anthropic-version" in request.headers:
-            data = [_anthropic(m) for m in models]
+            data = [_anthropic(name, facts) for name, facts in listed]
             return _json(
                 {
                     "data": data,
@@ -62,40 +64,40 @@ class ModelsEndpoint:
                     "last_id": data[-1].id if data else None,
                 }
             )
-        return _json({"object": "list", "data": [_openai(m) for m in models]})
+        return _json({"object": "list", "data": [_openai(name, facts) for name, facts in listed]})
 
     async def get(self, request: Request) -> Response:
         anthropic = "anthropic-version" in request.headers
-        name = request.path_params["id"]
+        asked = request.path_params["id"]
         try:
             caller = await self._access.caller(joined(request.scope["headers"]))
-            facts = self._facts(name)
-            if not _allowed(facts, caller.policy):
-                raise GatewayError(
-                    "not_found", f"There is no model {name[:100]!a}.", code="model_not_found"
-                )
+            facts = self._facts(asked, caller.policy)
         except GatewayError as error:
             return _refusal(request, error)
-        return _json(_anthropic(facts) if anthropic else _openai(facts))
+        name = asked if facts is None else _name(facts)
+        return _json(_anthropic(name, facts) if anthropic else _openai(name, facts))
 
-    def _facts(self, name: str) -> ModelFacts:
-        """Raises GatewayError(not_found | invalid_request)."""
+    def _facts(self, name: str, policy: Policy) -> ModelFacts | None:
+        """None for a route, which has none of its own. Raises GatewayError(not_found | ...)."""
         try:
-            return self._directory.plan("chat", name)[0].facts
+            resolved = self._router.resolve("chat", name)
         except GatewayError as error:
             if error.code != "unsupported_operation":
                 raise
-            return self._directory.plan("embeddings", name)[0].facts
+            resolved = self._router.resolve("embeddings", name)
+        facts = None if resolved.is_route else resolved.candidates[0].destination.facts
+        if not (fits(policy.models, name) if facts is None else _allowed(facts, policy)):
+            raise GatewayError(
+                "not_found", f"There is no model {name[:100]!a}.", code="model_not_found"
+            )
+        return facts
 
 
 def _allowed(facts: ModelFacts, policy: Policy) -> bool:
     """Whether a key may call it, by its own name or behind its provider's."""
     if policy.models == _ANY and policy.providers == _ANY:
         return True
-    names = (facts.name, _name(facts))
-    return any(fnmatchcase(facts.provider, pattern) for pattern in policy.providers) and any(
-        fnmatchcase(name, pattern) for pattern in policy.models for name in names
-    )
+    return fits(policy.providers, facts.provider) and fits(policy.models, facts.name, _name(facts))
 
 
 def _refusal(request: Request, error: GatewayError) -> Response:
@@ -108,17 +110,19 @@ def _refusal(request: Request, error: GatewayError) -> Response:
     )
 
 
-def _openai(facts: ModelFacts) -> OpenAIModel:
+def _openai(name: str, facts: ModelFacts | None) -> OpenAIModel:
+    if facts is None:
+        return OpenAIModel(id=name, owned_by="gateway")
     return OpenAIModel(
-        id=_name(facts),
+        id=name,
         owned_by=facts.provider,
         context_window=facts.context_tokens,
         max_output_tokens=facts.max_output_tokens,
     )
 
 
-def _anthropic(facts: ModelFacts) -> AnthropicModel:
-    return AnthropicModel(id=_name(facts), display_name=facts.name)
+def _anthropic(name: str, facts: ModelFacts | None) -> AnthropicModel:
+    return AnthropicModel(id=name, display_name=name if facts is None else facts.name)
 
 
 def _name(facts: ModelFacts) -> str:

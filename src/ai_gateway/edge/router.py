@@ -13,7 +13,7 @@ from ai_gateway.access.access import Access
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
-from ai_gateway.routing.destinations import Directory
+from ai_gateway.routing.router import Router
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
@@ -36,7 +36,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What the edge hands its callers' requests to."""
 
     pipeline: Pipeline
-    directory: Directory
+    router: Router
     metrics: Metrics
     log: Log
     readiness: Readiness
@@ -94,7 +94,7 @@ def build_edge(parts: Parts) -> App:
 def _pages(parts: Parts) -> Starlette:
     guard = Guard(parts.access, parts.admin_key)
     operations = OperationsEndpoints(parts.readiness, parts.metrics, guard, parts.metrics_key)
-    models = ModelsEndpoint(parts.directory, parts.access)
+    models = ModelsEndpoint(parts.router, parts.access)
     table = admin_table(parts.admin)
     documents = DocumentEndpoints(table)
     return Starlette(

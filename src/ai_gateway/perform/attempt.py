@@ -13,6 +13,7 @@ from msgspec import Struct
 from ai_gateway.dialects.bridge import Bridge
 from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.exchange import Converted, Exchange
+from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.model.call import Attempt, Outcome, Request
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.routing.keys import Door
@@ -178,6 +179,7 @@ class Asker:
         door = destination.doors.pick(now)
         asking = Asking(candidate, door, era, self._clock, now)
         outcome.attempts.append(asking.attempt)
+        outcome.target = destination.target
         request = UpstreamRequest(
             address=door.address,
             body=rendered.body,
@@ -239,7 +241,8 @@ class Asker:
                 if stream.status != 200:
                     body = await stream.read_all(_LARGEST_ERROR)
                     raise self._refused(stream, body, asking, outcome)
-                if "event-stream" not in (stream.header(b"content-type") or ""):
+                kind = PROVIDER_DIALECTS[destination.dialect].stream_type
+                if kind not in (stream.header(b"content-type") or ""):
                     raise BadAnswer("a stream was asked for, and something else came")
                 first, ended = await _first(bridge, stream)
             finally:
@@ -279,7 +282,12 @@ async def _first(bridge: Bridge, stream: UpstreamStream) -> tuple[bytes, bool]:
     """Reads until there is something for the caller, or the end. Nothing is handed on before the first
     whole event is here, so that a provider that fails at once can still be replaced."""
     while True:
-        chunk = await stream.read()
+        try:
+            chunk = await stream.read()
+        except UpstreamFault:
+            if not bridge.complete:
+                raise
+            chunk = b""
         if not chunk:
             return bridge.end(), True
         data = bridge.feed(chunk)

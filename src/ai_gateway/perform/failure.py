@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ai_gateway.dialects.dialect import ProviderError
-from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED
 from ai_gateway.model.errors import ErrorKind, GatewayError
 from ai_gateway.routing.destinations import Destination
@@ -147,7 +147,7 @@ def from_status(
     in Unix seconds.
     """
     body = _without(body, secret)
-    error = DIALECTS[destination.dialect].parse_error(status, body)
+    error = PROVIDER_DIALECTS[destination.dialect].parse_error(status, body)
     headers = [(n.decode(), v) for n in _ERROR_HEADERS if (v := header(n)) is not None]
     told = from_provider(error, destination.target.provider)
     if 500 <= status < 600:

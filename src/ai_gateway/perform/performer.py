@@ -53,9 +53,7 @@ class Performer:
         self._sleep = sleep
         self.budget = RetryBudget()
 
-    async def perform(
-        self, exchange: Exchange, plan: Plan, outcome: Outcome, reply: Reply
-    ) -> None:
+    async def perform(self, exchange: Exchange, plan: Plan, outcome: Outcome, reply: Reply) -> None:
         destination = plan.order[0].destination
         here = exchange.answer_here(destination.dialect)
         if here is not None:
@@ -133,10 +131,10 @@ class Performer:
                 course.refused = course.refused or refused
                 return None
             except Failed as failure:
-                outcome.target = destination.target
                 outcome.upstream_seconds += outcome.attempts[-1].seconds
                 of_credential = failure.throttled is not None or failure.refused is not None
-                another = of_credential and destination.doors.rested(self._clock())
+                shown = outcome.attempts[-1].credential
+                another = of_credential and destination.doors.rested(self._clock(), but=shown)
                 course.failed(candidate, failure, route, asked_at_once=another)
                 if another:
                     continue
@@ -151,9 +149,7 @@ class Performer:
         wished = outcome.request.timeout
         return self._clock() + (total if wished is None else min(total, wished))
 
-    def _given(
-        self, exchange: Exchange, route: Route, left: float, outcome: Outcome
-    ) -> Given:
+    def _given(self, exchange: Exchange, route: Route, left: float, outcome: Outcome) -> Given:
         own = route.attempt_timeout
         full = self._timeouts.first_byte if exchange.stream else self._timeouts.total
         if own is not None:
@@ -197,6 +193,11 @@ class Performer:
                     before = self._clock()
                     try:
                         chunk = await stream.read()
+                    except UpstreamFault:
+                        if not bridge.complete:
+                            raise
+                        # The answer is whole; how its connection ended is nothing to the caller.
+                        chunk = b""
                     finally:
                         now = self._clock()
                         waited += now - before

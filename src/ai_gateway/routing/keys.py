@@ -54,8 +54,9 @@ class Doors:
         self.all = tuple(doors)
         self._next = 0
 
-    def rested(self, now: float) -> bool:
-        return any(door.free_at() <= now for door in self.all)
+    def rested(self, now: float, but: int = -1) -> bool:
+        """Whether any is free, leaving out credential number `but`."""
+        return any(door.free_at() <= now and door.key.number != but for door in self.all)
 
     def free_at(self) -> float:
         """When the first of them is free."""

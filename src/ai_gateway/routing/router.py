@@ -19,6 +19,7 @@ from .strategies import STRATEGIES, Ask, Candidate, Order
 
 _MOST_KEPT = 4096
 _BYTES_PER_TOKEN = 4
+ANY = ("*",)
 PLAIN = Route(targets=())
 """How a model is called that no route names."""
 
@@ -29,6 +30,8 @@ class Resolved(Struct, frozen=True, kw_only=True):
     name: str
     route: Route
     is_route: bool
+    names: tuple[str, ...]
+    """A model's other names; a route has none."""
     candidates: tuple[Candidate, ...]
     limits: Limits
     turns: "count[int]"
@@ -67,41 +70,45 @@ class Router:
         self._routes = dict(routes)
         self._kept = {}
 
-    def resolve(
-        self, operation: Operation, name: str, policy: Policy = UNRESTRICTED
-    ) -> Resolved:
+    def resolve(self, operation: Operation, name: str, policy: Policy = UNRESTRICTED) -> Resolved:
         """Raises GatewayError(not_found | permission | invalid_request)."""
-        if policy is not UNRESTRICTED and not _fits(name, policy.models):
-            raise GatewayError(
-                "permission",
-                "This key may not use this model.",
-                field="model",
-                code="model_not_allowed",
-            )
         resolved = self._kept.get((operation, name))
         if resolved is None:
             resolved = self._resolve(operation, name)
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             self._kept[(operation, name)] = resolved
+        if policy.models != ANY and not fits(policy.models, name, *resolved.names):
+            raise GatewayError(
+                "permission",
+                "This key may not use this model.",
+                field="model",
+                code="model_not_allowed",
+            )
         return resolved
 
     def _resolve(self, operation: Operation, name: str) -> Resolved:
         route = self._routes.get(name)
         if route is None:
             found = (Candidate(destination=self.directory.destination(operation, name)),)
+            facts = found[0].destination.facts
+            names = (facts.name, f"{facts.provider}/{facts.name}")
         else:
+            names = ()
             found = candidates_of(self.directory, operation, route)
         return Resolved(
             name=name,
             route=PLAIN if route is None else route,
             is_route=route is not None,
+            names=names,
             candidates=found,
             limits=limits_of(found),
             turns=count(),
         )
 
-    def plan(self, resolved: Resolved, exchange: Exchange, request: Request, caller: Caller) -> Plan:
+    def plan(
+        self, resolved: Resolved, exchange: Exchange, request: Request, caller: Caller
+    ) -> Plan:
         """Raises GatewayError(permission) where nothing is left that the caller may use."""
         route = resolved.route
         candidates = _permitted(resolved.candidates, caller.policy)
@@ -135,9 +142,9 @@ def is_well(candidate: Candidate, now: float) -> bool:
 
 
 def _permitted(candidates: Order, policy: Policy) -> Order:
-    if policy.providers == ("*",):
+    if policy.providers == ANY:
         return candidates
-    found = [c for c in candidates if _fits(c.destination.facts.provider, policy.providers)]
+    found = [c for c in candidates if fits(policy.providers, c.destination.facts.provider)]
     if not found:
         raise GatewayError(
             "permission",
@@ -180,5 +187,8 @@ def candidates_of(
     return tuple(found)
 
 
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return any(pattern == "*" or fnmatchcase(name, pattern) for pattern in patterns)
+def fits(patterns: Sequence[str], *names: str) -> bool:
+    """Whether one of a thing's names fits one of the shell patterns."""
+    return patterns == ANY or any(
+        fnmatchcase(name, pattern) for pattern in patterns for name in names
+    )

@@ -69,7 +69,7 @@ class Speed:
 
     def expected(self, tokens: int, now: float, *, stream: bool) -> float:
         """Seconds an answer of so many tokens should take; 0 where nothing is known."""
-        if stream and self._first.known or not self._whole.known:
+        if (stream and self._first.known) or not self._whole.known:
             return self._first.at(now) + tokens * self._per_token.at(now)
         return self._whole.at(now) * (tokens + _START_TOKENS)
 

@@ -68,9 +68,7 @@ def round_robin(candidates: Order, ask: Ask) -> Order:
 
 def least_busy(candidates: Order, ask: Ask) -> Order:
     draw = ask.random.random
-    return sorted(
-        candidates, key=lambda c: (c.destination.vitals.in_flight / c.weight, draw())
-    )
+    return sorted(candidates, key=lambda c: (c.destination.vitals.in_flight / c.weight, draw()))
 
 
 def fastest(candidates: Order, ask: Ask) -> Order:

@@ -15,7 +15,7 @@ from .tree import ConfiguredProvider, Problem, Settings, SettingsError
 from .yaml_file import Entry, read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
-_PROVIDER_KEYS = ("base_url", "key", "auth", "embeddings")
+_PROVIDER_KEYS = ("base_url", "key", "keys", "auth", "embeddings")
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -169,6 +169,9 @@ class _Loader:
         for key, value in entry.value.items():
             if key not in _PROVIDER_KEYS:
                 self._unknown(value.line, key, list(_PROVIDER_KEYS))
+            elif key == "keys":
+                # Read by `_keys`.
+                continue
             elif not isinstance(value.value, str):
                 self._problem(
                     f"{self._file}:{value.line}", f"providers.{name}.{key}",
@@ -180,13 +183,13 @@ class _Loader:
 
     def _configured(self, provider: Provider, entry: Entry | None) -> ConfiguredProvider | None:
         fields = self._fields(provider.name, entry)
-        key, origin = self._key(provider, fields)
+        keys, origin = self._keys(provider, fields, entry)
         url = self._environ.get(provider.base_url_env)
         where, name = "environment", provider.base_url_env
         if not url and "base_url" in fields:
             url, line = fields["base_url"]
             where, name = f"{self._file}:{line}", f"providers.{provider.name}.base_url"
-        if key is None and (provider.key_required or not url):
+        if not keys and (provider.key_required or not url):
             if url:
                 self._warnings.append(
                     f"{name} is set, but without {provider.key_env} {provider.title} is not used."
@@ -206,32 +209,55 @@ class _Loader:
                 "Set it to the server's address.",
             )
             return None
-        return ConfiguredProvider(provider=provider, base_url=base, key=key, key_origin=origin)
+        return ConfiguredProvider(provider=provider, base_url=base, keys=keys, key_origin=origin)
 
-    def _key(
-        self, provider: Provider, fields: Mapping[str, tuple[str, int]]
-    ) -> tuple[Secret | None, str]:
-        text = self._environ.get(provider.key_env, "").strip()
-        if text:
-            if not _is_plain(text):
+    def _keys(
+        self, provider: Provider, fields: Mapping[str, tuple[str, int]], entry: Entry | None
+    ) -> tuple[tuple[Secret, ...], str]:
+        """Several are used in turn: in the variable parted by commas, in the file a list."""
+        texts = [t.strip() for t in self._environ.get(provider.key_env, "").split(",") if t.strip()]
+        if texts:
+            if not all(map(_is_plain, texts)):
                 self._problem(
                     "environment",
                     provider.key_env,
                     "is no key: it holds odd characters",
                     "Copy it anew.",
                 )
-                return None, "none"
-            return Secret(text), provider.key_env
+                return (), "none"
+            return tuple(Secret(text) for text in texts), provider.key_env
+        name = f"providers.{provider.name}"
         if "key" in fields:
             reference, line = fields["key"]
             where = f"{self._file}:{line}"
-            name = f"providers.{provider.name}.key"
-            key = self._secret(reference, where, name)
-            if key is not None and not _is_plain(key.reveal()):
-                self._problem(where, name, "is no key: it holds odd characters", "Copy it anew.")
-                return None, "none"
-            return key, where
-        return None, "none"
+            key = self._key(reference, where, f"{name}.key")
+            return (() if key is None else (key,)), where
+        given = (
+            entry.value.get("keys") if entry is not None and isinstance(entry.value, dict) else None
+        )
+        if given is None:
+            return (), "none"
+        where = f"{self._file}:{given.line}"
+        if not isinstance(given.value, list) or not given.value:
+            self._problem(
+                where, f"{name}.keys", "must be a list", "Write one a line, after a dash."
+            )
+            return (), "none"
+        found: list[Secret] = []
+        for number, item in enumerate(given.value):
+            at, path = f"{self._file}:{item.line}", f"{name}.keys[{number}]"
+            if not isinstance(item.value, str):
+                self._problem(at, path, "must be a single value", "Correct it.")
+            elif (key := self._key(item.value, at, path)) is not None:
+                found.append(key)
+        return tuple(found), where
+
+    def _key(self, reference: str, where: str, name: str) -> Secret | None:
+        key = self._secret(reference, where, name)
+        if key is not None and not _is_plain(key.reveal()):
+            self._problem(where, name, "is no key: it holds odd characters", "Copy it anew.")
+            return None
+        return key
 
     def _custom(self, name: str, entry: Entry) -> ConfiguredProvider | None:
         """A provider that is not in the table: it needs only its base URL."""
@@ -262,8 +288,8 @@ class _Loader:
             return None
         embeddings = fields.get("embeddings", ("false", 0))[0].lower() in ("true", "yes", "on")
         provider = custom_provider(name, base, auth=auth, embeddings=embeddings)
-        key, origin = self._key(provider, fields)
-        return ConfiguredProvider(provider=provider, base_url=base, key=key, key_origin=origin)
+        keys, origin = self._keys(provider, fields, entry)
+        return ConfiguredProvider(provider=provider, base_url=base, keys=keys, key_origin=origin)
 
     def _base_url(self, url: str, where: str, name: str, default: str) -> str | None:
         """Checked, without a trailing slash; an address without a path gets the provider's own.

@@ -17,9 +17,10 @@ class ConfiguredProvider(Struct, frozen=True, kw_only=True):
     provider: Provider
     base_url: str
     """Without a trailing slash."""
-    key: Secret | None
+    keys: tuple[Secret, ...]
+    """Used in turn; empty where the provider asks for none."""
     key_origin: str
-    """Where the key came from, such as `OPENAI_API_KEY`; for `check`, never the key."""
+    """Where the keys came from, such as `OPENAI_API_KEY`; for `check`, never a key."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

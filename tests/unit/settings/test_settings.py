@@ -102,7 +102,7 @@ def test_an_own_server_needs_no_key_and_a_made_up_one_only_its_address(tmp_path:
     path.write_text("providers:\n  acme:\n    base_url: http://localhost:1/v1\n    key: env:ACME\n")
     settings = load_settings({"OLLAMA_BASE_URL": "http://localhost:2", "ACME": "s"}, path)
     assert set(settings.providers) == {"ollama", "acme"}
-    assert settings.providers["ollama"].key is None
+    assert settings.providers["ollama"].keys == ()
 
 
 def test_near_misses_and_settings_without_effect_are_warned_of() -> None:

@@ -1,0 +1,164 @@
+"""The circuit breaker, told the time by the test."""
+
+import pytest
+
+from ai_gateway.routing.breaker import LONGEST_OPEN_SECONDS, Breaker
+
+
+def fail(breaker: Breaker, now: float, count: int = 1, *, connect: bool = False) -> None:
+    for _ in range(count):
+        era = breaker.enter(now)
+        if era:
+            breaker.failed(now, era, connect=connect)
+
+
+def succeed(breaker: Breaker, now: float, count: int = 1) -> None:
+    for _ in range(count):
+        era = breaker.enter(now)
+        assert era
+        breaker.succeeded(now, era)
+
+
+def opened(now: float = 100.0) -> Breaker:
+    breaker = Breaker()
+    fail(breaker, now, 20)
+    assert breaker.state == "open"
+    return breaker
+
+
+def test_it_opens_at_half_of_twenty_calls_and_not_before() -> None:
+    breaker = Breaker()
+    succeed(breaker, 100, 10)
+    fail(breaker, 101, 9)
+    assert breaker.state == "closed"
+    fail(breaker, 101)
+    assert breaker.state == "open"
+    assert breaker.cause == "failures"
+    assert not breaker.allows(101)
+    assert breaker.enter(101) == 0
+
+
+def test_less_than_half_never_opens_it() -> None:
+    breaker = Breaker()
+    for second in range(1000):
+        succeed(breaker, second, 6)
+        fail(breaker, second, 5)
+    assert breaker.state == "closed"
+
+
+def test_failures_older_than_the_window_are_forgotten() -> None:
+    breaker = Breaker()
+    fail(breaker, 100, 19)
+    fail(breaker, 110, 19)
+    assert breaker.state == "closed"
+    fail(breaker, 119.9)
+    assert breaker.state == "open"
+
+
+def test_a_long_silence_forgets_everything() -> None:
+    breaker = Breaker()
+    fail(breaker, 100, 19)
+    fail(breaker, 100_000, 1)
+    assert breaker.state == "closed"
+
+
+def test_five_failed_connects_in_a_row_open_it_and_four_do_not() -> None:
+    breaker = Breaker()
+    fail(breaker, 100, 4, connect=True)
+    succeed(breaker, 100)
+    fail(breaker, 100, 4, connect=True)
+    assert breaker.state == "closed"
+    fail(breaker, 100, connect=True)
+    assert (breaker.state, breaker.cause) == ("open", "connect")
+
+
+def test_half_open_lets_one_probe_through_then_three() -> None:
+    breaker = opened(100)
+    assert breaker.enter(104.9) == 0
+    probe = breaker.enter(105)
+    assert probe
+    assert breaker.state == "half-open"
+    assert breaker.enter(105) == 0
+    breaker.succeeded(105.1, probe)
+    more = [breaker.enter(105.2) for _ in range(4)]
+    assert [bool(era) for era in more] == [True, True, True, False]
+    for era in more[:3]:
+        breaker.succeeded(105.3, era)
+    assert breaker.state == "closed"
+    assert breaker.cause is None
+
+
+def test_each_failed_probe_doubles_the_wait_up_to_a_minute() -> None:
+    breaker = opened(0)
+    now, waits = 0.0, []
+    for _ in range(6):
+        waits.append(breaker.retry_at - now)
+        now = breaker.retry_at
+        fail(breaker, now)
+    assert waits == [5, 10, 20, 40, 60, 60]
+    assert breaker.retry_at - now == LONGEST_OPEN_SECONDS
+    now = breaker.retry_at
+    succeed(breaker, now, 1)
+    succeed(breaker, now, 3)
+    fail(breaker, now, 20)
+    assert breaker.retry_at - now == 5
+
+
+def test_a_probe_that_tells_nothing_gives_its_place_back() -> None:
+    breaker = opened(100)
+    for _ in range(5):
+        era = breaker.enter(106)
+        assert era
+        breaker.left(era)
+    assert breaker.state == "half-open"
+
+
+def test_late_news_of_the_outage_does_not_reopen_it() -> None:
+    breaker = Breaker()
+    before = breaker.enter(100)
+    fail(breaker, 100, 20)
+    probe = breaker.enter(106)
+    breaker.failed(106.1, before)
+    assert breaker.state == "half-open"
+    breaker.succeeded(106.2, probe)
+    breaker.failed(106.3, before)
+    assert breaker.state == "half-open"
+
+
+def test_a_stream_that_breaks_counts_as_a_failure_and_no_longer_as_good() -> None:
+    breaker = Breaker()
+    for _ in range(20):
+        era = breaker.enter(100)
+        breaker.succeeded(100, era)
+        breaker.broke(100, era)
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize("forced", ["open", "closed"])
+def test_an_operators_word_holds_until_it_is_taken_back(forced: str) -> None:
+    breaker = opened(100) if forced == "closed" else Breaker()
+    breaker.force(forced)  # type: ignore[arg-type]
+    fail(breaker, 101, 100)
+    assert bool(breaker.enter(101)) == (forced == "closed")
+    breaker.force(None)
+    assert breaker.enter(101)
+
+
+def test_changes_are_told_once_each() -> None:
+    seen: list[tuple[str, str]] = []
+    breaker = Breaker(lambda b, before: seen.append((before, b.state)))
+    fail(breaker, 100, 50)
+    succeed(breaker, 105)
+    succeed(breaker, 105, 3)
+    assert seen == [("closed", "open"), ("open", "half-open"), ("half-open", "closed")]
+
+
+def test_a_hint_opens_a_closed_one_only() -> None:
+    breaker = Breaker()
+    breaker.hint(100, 5)
+    assert (breaker.state, breaker.cause) == ("open", "hint")
+    assert breaker.allows(105)
+    forced = Breaker()
+    forced.force("closed")
+    forced.hint(100, 5)
+    assert forced.enter(100)
