@@ -99,7 +99,8 @@ def configuration() -> str:
         "    embeddings: true",
         "```",
         "",
-        "Models of it are called as `acme/<model>`.",
+        "Models of it are called as `acme/<model>`. Several keys (`keys: [env:ONE, env:TWO]`, or a",
+        "variable with commas) are used in turn. Routes are described in [routing](routing.md).",
     ]
     return "\n".join(lines) + "\n"
 
