@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 
 import pytest
@@ -322,6 +323,38 @@ async def test_a_caller_who_leaves_takes_the_provider_call_along() -> None:
             b'llm_requests_total{model="gpt-4o",provider="openai",status="cancelled"} 2.0'
             in metrics
         )
+
+
+async def test_callers_who_leave_leave_no_task_or_socket_behind() -> None:
+    pace = b"x-simulator-answer-tokens: 900\r\nx-simulator-tokens-per-second: 100\r\n"
+    wait = b"x-simulator-first-token-ms: 30\r\n"
+
+    async def leave(port: int, number: int) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        model = "gpt-4o" if number % 2 else "claude-sonnet-4-5"
+        body = asked(model, stream=number % 3 > 0).replace(b'"max_tokens": 9', b'"max_tokens": 999')
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"%bcontent-length: %d\r\n\r\n%b" % (wait + pace, len(body), body)
+        )
+        await asyncio.sleep(0.01 * (number % 9))
+        if number % 4:
+            writer.close()
+        else:
+            writer.transport.abort()
+
+    async with serving({}) as running:
+        await asyncio.gather(*(leave(running.port, number) for number in range(30)))
+        await asyncio.sleep(0.5)
+        before = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            await asyncio.gather(*(leave(running.port, number) for number in range(100)))
+        await asyncio.sleep(0.5)
+        after = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        # Connections kept for the next call may differ by a few; 300 callers must not show.
+        assert after[0] <= before[0] + 3
+        assert after[1] <= before[1] + 40
+        assert b"gateway_in_flight 0" in (await get(running.url + "/metrics")).body
 
 
 async def test_a_caller_who_stops_reading_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,9 @@ class Simulator:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             if pause:
                 await asyncio.sleep(pause)
+                if scope["simulator.transport"].is_closing():
+                    # The caller left; a real provider stops too.
+                    return
         await send({"type": "http.response.body", "body": b""})
 
 
