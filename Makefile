@@ -93,6 +93,10 @@ prices: $(VENV)/dev ## Write the price data anew from genai-prices
 bench: $(VENV)/dev ## Measure the gateway beside its limit (see benchmarks/)
 	$(BIN)/python -m benchmarks
 
+.PHONY: benchmark
+benchmark: $(VENV)/dev ## Load the gateway as benchmarks/load_test.json says (URL=, KEY= for one that runs)
+	$(BIN)/python -m benchmarks.load_test $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
+
 .PHONY: audit
 audit: $(VENV)/dev ## Look for known holes in what is installed
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/run.txt

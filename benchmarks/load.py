@@ -72,6 +72,8 @@ class Caller(asyncio.Protocol):
         self._needed = -1
         self.first_byte = 0.0
         self.events = 0
+        self.head = b""
+        """The last answer's, in lower case."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -80,11 +82,12 @@ class Caller(asyncio.Protocol):
         if self._done is not None and not self._done.done():
             self._done.set_exception(ConnectionError("the connection was lost"))
 
-    async def ask(self) -> None:
+    async def ask(self, request: bytes | None = None) -> None:
+        """The request of its own, or another."""
         assert self._transport is not None
         self._seen, self._needed, self.first_byte = b"", -1, 0.0
         self._done = asyncio.get_running_loop().create_future()
-        self._transport.write(self._request)
+        self._transport.write(request or self._request)
         await self._done
 
     def close(self) -> None:
@@ -97,7 +100,7 @@ class Caller(asyncio.Protocol):
             end = self._seen.find(b"\r\n\r\n")
             if end < 0:
                 return
-            head = self._seen[:end].lower()
+            head = self.head = self._seen[:end].lower()
             if not head.startswith(b"http/1.1 200"):
                 self._fail(head[:60].decode())
                 return

@@ -34,6 +34,11 @@ def _pinned(core: int, arguments: list[str], **environ: str) -> "subprocess.Pope
     )
 
 
+def pin_load() -> None:
+    """This process makes the load itself."""
+    os.sched_setaffinity(0, {LOAD_CORE})
+
+
 def load_process(*arguments: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.load", *arguments],
