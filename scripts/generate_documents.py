@@ -10,6 +10,7 @@ from pathlib import Path
 from ai_gateway.catalogue.provider import load_providers
 from ai_gateway.settings.declared import SETTINGS, Setting
 from ai_gateway.telemetry.declared import METRICS
+from ai_gateway.telemetry.spans import ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
 TITLES = {
@@ -29,6 +30,10 @@ def default_of(setting: Setting) -> str:
             return ""
         case float() as number:
             return f"{number:g}"
+        case bool() as flag:
+            return str(flag).lower()
+        case tuple() as names:
+            return ",".join(names)
         case value:
             return str(value)
 
@@ -139,7 +144,13 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"metrics": metrics_table}
+def spans_table() -> str:
+    lines = ["| span | attribute | meaning |", "| --- | --- | --- |"]
+    lines += [f"| {a.span} | `{a.name}` | {a.help} |" for a in ATTRIBUTES]
+    return "\n".join(lines)
+
+
+TABLES = {"metrics": metrics_table, "spans": spans_table}
 
 
 def operations() -> str:

@@ -1,6 +1,8 @@
 """Builds the parts and hands them to each other. Nothing here knows what they do."""
 
+import asyncio
 import os
+import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +27,7 @@ from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.destinations import Credential, Directory
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import VitalsBook
+from ai_gateway.settings.otlp import read_headers
 from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
@@ -33,6 +36,8 @@ from ai_gateway.storage.database import Database, database_url
 from ai_gateway.telemetry.log import Level, Log
 from ai_gateway.telemetry.loop_lag import LoopLag
 from ai_gateway.telemetry.metrics import Metrics
+from ai_gateway.telemetry.sampling import Sampling
+from ai_gateway.telemetry.tracing import Tracing
 from ai_gateway.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, address
 from ai_gateway.upstream.faults import UpstreamFault
 
@@ -72,6 +77,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         idle=settings.idle_timeout,
         total=settings.total_timeout,
     )
+    tracing = _tracing(settings, metrics)
     client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
     random = Random()
     vitals = VitalsBook()
@@ -141,6 +147,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         metrics=metrics,
         log=log,
         guardrails=guardrails,
+        tracing=tracing,
     )
     app = build_edge(
         Parts(
@@ -161,6 +168,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         )
     )
     log.start()
+    tracing.start()
     lag = LoopLag(metrics)
     lag.start()
     try:
@@ -181,7 +189,37 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         lag.close()
         if simulator is not None:
             await simulator.stop()
+        await asyncio.to_thread(tracing.close)
         await log.close()
+
+
+def _tracing(settings: Settings, metrics: Metrics) -> Tracing:
+    sampling = Sampling(
+        sampler=settings.traces_sampler,
+        ratio=settings.traces_ratio,
+        slow_seconds=settings.trace_slow_seconds,
+    )
+    if settings.traces is None:
+        return Tracing(sampling, None, frozenset(settings.trace_propagate_to))
+    # The SDK takes memory and time to import: only where there is somewhere to export to.
+    from ai_gateway.telemetry.otlp import OtlpSpans, OtlpTarget
+
+    headers = "" if settings.otlp_headers is None else settings.otlp_headers.reveal()
+    dropped = metrics.counter("gateway_traces_dropped_total")
+    drops = {reason: dropped.of(reason) for reason in ("full", "failed", "closing")}
+    exporter = OtlpSpans(
+        OtlpTarget(
+            endpoint=settings.traces.url,
+            protocol=settings.traces.protocol,
+            headers=read_headers(headers),
+            service_name=settings.service_name,
+            instance=f"{socket.gethostname()}:{os.getpid()}",
+        ),
+        __version__,
+        exported=metrics.counter("gateway_traces_exported_total").of().add,
+        lost=lambda reason, count: drops[reason].add(count),
+    )
+    return Tracing(sampling, exporter, frozenset(settings.trace_propagate_to))
 
 
 async def _post(

@@ -24,6 +24,7 @@ from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.routing.router import Resolved, Router
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
+from ai_gateway.telemetry.tracing import NOT_TRACED, Tracing
 
 
 class Pipeline:
@@ -37,6 +38,7 @@ class Pipeline:
         metrics: Metrics,
         log: Log,
         guardrails: Guardrails | None = None,
+        tracing: Tracing = NOT_TRACED,
     ) -> None:
         self._access = access
         self._ledger = ledger
@@ -45,9 +47,14 @@ class Pipeline:
         self._performer = performer
         self._metrics = metrics
         self._log = log
+        self._tracing = tracing
 
     async def run(self, request: Request, reply: Reply) -> Outcome:
-        outcome = Outcome(request=request, call_id=new_call_id())
+        outcome = Outcome(
+            request=request,
+            call_id=new_call_id(),
+            trace=self._tracing.begin(request.headers),
+        )
         reply = self._ledger.watch(outcome, reply)
         try:
             caller = self._access.identify(request.headers)
@@ -137,5 +144,5 @@ class Pipeline:
             outcome.status, outcome.error = 500, "internal"
         outcome.total_seconds = perf_counter() - outcome.request.received
         self._ledger.record(outcome)
-        self._metrics.observe_call(outcome)
+        self._metrics.observe_call(outcome, self._tracing.finish(outcome))
         self._log.call(outcome)

@@ -29,7 +29,9 @@ def test_documents_made_from_the_code_are_up_to_date(name: str) -> None:
 def test_every_setting_is_declared_once() -> None:
     declared = {setting.name for setting in SETTINGS}
     sections = {section.name for section in SECTIONS}
-    assert declared == set(Settings.__struct_fields__) - {"providers", "warnings"} - sections
+    assert (
+        declared == set(Settings.__struct_fields__) - {"providers", "warnings", "traces"} - sections
+    )
     variables = [v for s in SETTINGS for v in (s.variable, *s.aliases)]
     assert len(variables) == len(set(variables))
 

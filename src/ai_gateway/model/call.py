@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from .answer import StopReason
 from .policy import UNRESTRICTED, Policy
+from .trace import Trace
 from .usage import NO_USAGE, Usage
 
 Operation = Literal["chat", "embeddings", "count_tokens", "moderations", "rerank", "images"]
@@ -71,6 +72,8 @@ class Attempt(Struct, kw_only=True):
     """The number of the provider's credential that was shown."""
     cost: Decimal | None = None
     """US dollars, where this asking was not the one that answered and yet is known to be billed."""
+    span_id: int = 0
+    """Of its span, where the provider was told it; 0: not drawn yet."""
 
 
 class Outcome(Struct, kw_only=True):
@@ -83,6 +86,11 @@ class Outcome(Struct, kw_only=True):
     call_id: str = ""
     """The gateway's own, unlike `request.id`, which a caller may choose: 32 hexadecimal digits, unique,
     beginning with the time. The key of the ledger and the audit."""
+    trace: Trace | None = None
+    """None where nobody traces the call."""
+    stages: list[tuple[str, float, float]] = field(default_factory=list[tuple[str, float, float]])
+    """Steps on the path that took their time (`admit`, `recall`): name, begun and ended, by
+    `time.perf_counter()`. Only where a trace is there to show them."""
     caller: Caller | None = None
     requested_model: str = ""
     route: str | None = None

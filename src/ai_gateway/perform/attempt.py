@@ -15,6 +15,7 @@ from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.exchange import Converted, Exchange
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.model.call import Attempt, Outcome, Request
+from ai_gateway.model.trace import new_span_id, trace_headers
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.routing.keys import Door
 from ai_gateway.routing.strategies import Candidate
@@ -183,7 +184,10 @@ class Asker:
         request = UpstreamRequest(
             address=door.address,
             body=rendered.body,
-            headers=_forwarded(destination, outcome.request) if destination.forwarded else (),
+            headers=(
+                *_forwarded(destination, outcome.request),
+                *_traced(outcome, asking.attempt),
+            ),
             timeout=given.total,
             first_byte=given.first_byte,
         )
@@ -303,6 +307,14 @@ def _forwarded(destination: Destination, request: Request) -> list[tuple[bytes, 
         for name, default in destination.forwarded
         if (value := request.headers.get(name, default)) is not None
     ]
+
+
+def _traced(outcome: Outcome, attempt: Attempt) -> tuple[tuple[bytes, bytes], ...]:
+    trace = outcome.trace
+    if trace is None or attempt.target.provider not in trace.told:
+        return ()
+    attempt.span_id = new_span_id()
+    return trace_headers(trace, attempt.span_id)
 
 
 def _request_id(answer: UpstreamAnswer | UpstreamStream) -> str | None:

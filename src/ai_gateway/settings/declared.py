@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -70,6 +71,23 @@ def _one_of(*values: str) -> Callable[[str], str]:
         return value
 
     return parse
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+        raise ValueError("an http:// or https:// address")
+    return value.rstrip("/")
+
+
+def _yes_or_no(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return value.lower() == "true"
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name for part in value.split(",") if (name := part.strip()))
 
 
 Group = Literal["server", "access", "state", "limits", "time-outs", "telemetry", "models"]
@@ -151,7 +169,40 @@ SETTINGS: tuple[Setting, ...] = (
             parse=_one_of("debug", "info", "warning", "error"), group="telemetry",
             doc="Log lines of at least this level are written; a good call is info."),
     Setting(name="jaeger_endpoint", variable="JAEGER_ENDPOINT", default=None, parse=_text,
-            group="telemetry", in_effect=False, doc="Where traces are sent."),
+            group="telemetry",
+            doc="Where traces are sent, as older set-ups name it: `http://jaeger:4318`, or "
+                "`http://jaeger:14268/api/traces`, which is read as that host's OTLP address. "
+                "The OTEL variables win."),
+    Setting(name="otlp_endpoint", variable="OTEL_EXPORTER_OTLP_ENDPOINT", default=None, parse=_url,
+            group="telemetry",
+            doc="An OpenTelemetry collector: `http://host:4318` (HTTP; `/v1/traces` is added) or, "
+                "by gRPC, `http://host:4317`. Unset: nothing is exported."),
+    Setting(name="otlp_traces_endpoint", variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            default=None, parse=_url, group="telemetry",
+            doc="The whole address for traces, where it differs."),
+    Setting(name="otlp_protocol", variable="OTEL_EXPORTER_OTLP_PROTOCOL", default="http/protobuf",
+            parse=_one_of("http/protobuf", "grpc"), group="telemetry", doc="How it is spoken to."),
+    Setting(name="otlp_headers", variable="OTEL_EXPORTER_OTLP_HEADERS", default=None, parse=_text,
+            secret=True, group="telemetry", doc="Headers it is sent, `name=value,name=value`."),
+    Setting(name="otel_disabled", variable="OTEL_SDK_DISABLED", default=False, parse=_yes_or_no,
+            group="telemetry", doc="`true` exports nothing whatever else is set."),
+    Setting(name="service_name", variable="OTEL_SERVICE_NAME", default="ai-gateway", parse=_text,
+            group="telemetry", doc="What the gateway calls itself in traces."),
+    Setting(name="traces_sampler", variable="OTEL_TRACES_SAMPLER",
+            default="parentbased_always_on",
+            parse=_one_of("always_on", "always_off", "traceidratio", "parentbased_always_on",
+                          "parentbased_always_off", "parentbased_traceidratio"),
+            group="telemetry", doc="Which traces are kept, decided when a call begins."),
+    Setting(name="traces_ratio", variable="OTEL_TRACES_SAMPLER_ARG", default=1.0,
+            parse=_number(0, 1), group="telemetry", doc="The part that a ratio sampler keeps."),
+    Setting(name="trace_slow_seconds", variable="TRACE_SLOW_SECONDS", default=30.0,
+            parse=_number(0, 86400), group="telemetry",
+            doc="Calls that take as long are kept whatever the sampler said, as are those that "
+                "fail (5xx) or need more than one attempt."),
+    Setting(name="trace_propagate_to", variable="TRACE_PROPAGATE_TO", default=(), parse=_names,
+            group="telemetry",
+            doc="Providers, by name, that are sent `traceparent`: servers of your own. None by "
+                "default, since a public provider has no use for it."),
     Setting(name="audit", variable="AUDIT", default="off",
             parse=_one_of("off", "metadata", "full"), group="telemetry", in_effect=False,
             doc="How much of each call is kept for audit."),

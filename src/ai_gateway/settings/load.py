@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ai_gateway.catalogue.provider import Provider, custom_provider, load_providers
 
 from .declared import BY_NAME, SETTINGS, Setting
+from .otlp import TracesEndpoint, traces_endpoint
 from .secret import Secret, resolve_secret
 from .sections import SECTIONS, Section, read_section
 from .tree import ConfiguredProvider, Problem, Settings, SettingsError
@@ -51,10 +52,34 @@ class _Loader:
             values["prices"] = Path(values["prices"])
         sections = {section.name: self._section(section) for section in SECTIONS}
         providers = self._providers()
+        traces = self._traces(values)
         self._warn_of_near_misses()
         if self._problems:
             raise SettingsError(self._problems)
-        return Settings(**values, **sections, providers=providers, warnings=tuple(self._warnings))
+        return Settings(
+            **values,
+            **sections,
+            providers=providers,
+            traces=traces,
+            warnings=tuple(self._warnings),
+        )
+
+    def _traces(self, values: Mapping[str, Any]) -> TracesEndpoint | None:
+        if values["otel_disabled"]:
+            return None
+        try:
+            found = traces_endpoint(
+                traces=values["otlp_traces_endpoint"],
+                everything=values["otlp_endpoint"],
+                jaeger=values["jaeger_endpoint"],
+                protocol=values["otlp_protocol"],
+            )
+        except ValueError as error:
+            self._problem("environment", "JAEGER_ENDPOINT", f"must be {error}", "Correct it.")
+            return None
+        if found is not None and found.warning is not None:
+            self._warnings.append(found.warning)
+        return found
 
     def _is_set(self, setting: Setting) -> bool:
         variables = (setting.variable, *setting.aliases)

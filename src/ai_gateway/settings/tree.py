@@ -10,7 +10,17 @@ from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
 from ai_gateway.model.route import Route
 
+from .otlp import TracesEndpoint
 from .secret import Secret
+
+SamplerName = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
 
 
 class ConfiguredProvider(Struct, frozen=True, kw_only=True):
@@ -45,6 +55,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_capacity: float
     rate_limit_refill_rate: float
     jaeger_endpoint: str | None
+    otlp_endpoint: str | None
+    otlp_traces_endpoint: str | None
+    otlp_protocol: Literal["http/protobuf", "grpc"]
+    otlp_headers: Secret | None
+    otel_disabled: bool
+    service_name: str
+    traces_sampler: SamplerName
+    traces_ratio: float
+    trace_slow_seconds: float
+    trace_propagate_to: tuple[str, ...]
+    traces: TracesEndpoint | None
+    """What the variables about it come to; None: nothing is exported."""
     audit: Literal["off", "metadata", "full"]
     log_level: Literal["debug", "info", "warning", "error"]
     max_body_bytes: int

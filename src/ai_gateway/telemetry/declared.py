@@ -109,6 +109,10 @@ METRICS: tuple[Metric, ...] = (
            "put aside because the database refused them. Anything but 0 wants a look."),
     Metric(name="gateway_database_lost_total", kind="counter",
            help="Times that the database could not be reached any more; calls go on, records wait."),
+    Metric(name="gateway_traces_exported_total", kind="counter", help="Calls whose spans the collector took."),
+    Metric(name="gateway_traces_dropped_total", kind="counter", labels=("reason",),
+           help="Calls whose spans were given up: the queue was full, the delivery failed, or the time "
+           "to close was over (closing)."),
     Metric(name="gateway_build_info", kind="gauge", labels=("version", "python"), workers="max",
            help="What is running; always 1."),
     # The process

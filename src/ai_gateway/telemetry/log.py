@@ -54,6 +54,7 @@ class CallLine(Struct, omit_defaults=True):
     notes: list[str] | None = None
     guardrails: list[str] | None = None
     upstream_request_id: str | None = None
+    trace_id: str | None = None
 
 
 class Log:
@@ -110,6 +111,7 @@ class Log:
                 notes=list(outcome.notes) or None,
                 guardrails=outcome.guardrails or None,
                 upstream_request_id=outcome.upstream_request_id,
+                trace_id=None if outcome.trace is None else f"{outcome.trace.trace_id:032x}",
             )
         )
 
