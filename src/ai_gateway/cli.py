@@ -6,11 +6,14 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ai_gateway import __version__
 from ai_gateway.access.listening import listening_is_safe
+from ai_gateway.commands.keys import add_keys, add_tenants, print_hash
+from ai_gateway.commands.keys import run as run_keys
+from ai_gateway.commands.migrate import run as run_migrate
 from ai_gateway.settings.check import check, provider_lines
 from ai_gateway.settings.load import config_path, load_settings
 from ai_gateway.settings.tree import Settings, SettingsError
@@ -36,14 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME=VALUE",
         help="how it behaves, such as first_token_ms=200 (may be repeated)",
     )
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument("--config", type=Path, help="the gateway.yaml to read")
+    add_keys(commands, config)
+    add_tenants(commands, config)
+    commands.add_parser("migrate", parents=[config], help="bring the database to its newest form")
     given = parser.parse_args(arguments)
     match given.command:
         case "check":
             return _check(given.config)
         case "simulate":
             return _simulate(given.host, given.port, given.option)
+        case "keys" if given.run is None:
+            return print_hash()
+        case "keys" | "tenants":
+            return _with_settings(given.config, lambda settings: run_keys(settings, given))
+        case "migrate":
+            return _with_settings(given.config, run_migrate)
         case _:
-            return _serve(getattr(given, "config", None))
+            return _with_settings(getattr(given, "config", None), _serve)
 
 
 def _config(named: Path | None) -> Path | None:
@@ -54,6 +68,16 @@ def _check(config: Path | None) -> int:
     status, lines = check(os.environ, _config(config))
     print("\n".join(lines))
     return status
+
+
+def _with_settings(named: Path | None, run: Callable[[Settings], int]) -> int:
+    try:
+        settings = load_settings(os.environ, _config(named))
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"ai-gateway: {problem}", file=sys.stderr)
+        return 2
+    return run(settings)
 
 
 def _simulate(host: str, port: int, given: Sequence[str]) -> int:
@@ -71,13 +95,7 @@ def _simulate(host: str, port: int, given: Sequence[str]) -> int:
     return 0
 
 
-def _serve(named: Path | None) -> int:
-    try:
-        settings = load_settings(os.environ, _config(named))
-    except SettingsError as error:
-        for problem in error.problems:
-            print(f"ai-gateway: {problem}", file=sys.stderr)
-        return 2
+def _serve(settings: Settings) -> int:
     guarded = settings.admin_key is not None or settings.keys or settings.access != "auto"
     if not guarded and not listening_is_safe(settings.host):
         print(

@@ -22,10 +22,10 @@ ANSWER = json.dumps(
 
 
 @pytest_asyncio.fixture
-async def gateway() -> AsyncIterator[Running]:
+async def gateway(database: dict[str, str]) -> AsyncIterator[Running]:
     async with (
         providing(answers(ANSWER)) as provider,
-        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN}) as running,
+        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN, **database}) as running,
     ):
         yield running
 

@@ -14,10 +14,10 @@ from tests.serving import Running, answers, ask, in_front_of, providing, serving
 
 
 @pytest_asyncio.fixture
-async def gateway() -> AsyncIterator[Running]:
+async def gateway(database: dict[str, str]) -> AsyncIterator[Running]:
     async with (
         providing(answers(ANSWER)) as provider,
-        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN}) as running,
+        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN, **database}) as running,
     ):
         yield running
 

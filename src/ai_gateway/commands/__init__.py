@@ -1,0 +1,1 @@
+"""Commands of `ai-gateway` that do their work and end: keys, tenants, migrate."""

@@ -1,0 +1,103 @@
+"""Keys in `gateway.yaml`, and when a key is needed at all."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ai_gateway.access.keys import hash_of
+from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, call
+from tests.serving import answers, ask, in_front_of, providing, serving
+
+YAML = f"""
+tenants:
+  acme:
+    policy:
+      models: [gpt-*]
+keys:
+  by-reference:
+    key: env:OWN_KEY
+    tenant: acme
+    user: anna
+  by-hash:
+    hash: sha256:{hash_of(b"any-old-key").hex()}
+    role: viewer
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(YAML)
+    return path
+
+
+async def test_static_keys_close_the_gateway_and_work(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OWN_KEY", "own-secret")
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving(in_front_of(provider), config) as running,
+    ):
+        assert await call(running) == 401
+        assert await call(running, "wrong") == 401
+        assert await call(running, "own-secret") == 200
+        assert await call(running, "any-old-key") == 200
+        assert await call(running, "own-secret", x_user_id="bert") == 403
+        assert (await ask("GET", running.url + "/admin/keys", key="any-old-key")).status == 200
+        got = await ask("GET", running.url + "/admin/tenants/acme", key="any-old-key")
+        assert json.loads(got.body)["source"] == "gateway.yaml"
+
+
+@pytest.mark.parametrize(
+    ("environ", "without", "with_wrong"),
+    [
+        ({}, 200, 200),
+        ({"ADMIN_KEY": ADMIN}, 401, 401),
+        ({"ACCESS": "closed"}, 401, 401),
+        ({"ACCESS": "open"}, 200, 200),
+        ({"ACCESS": "open", "ADMIN_KEY": ADMIN}, 200, 401),
+    ],
+)
+async def test_when_a_key_is_needed(environ: dict[str, str], without: int, with_wrong: int) -> None:
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), **environ}) as running,
+    ):
+        assert await call(running) == without
+        assert await call(running, "sk-gw-" + "x" * 49) == with_wrong
+        # What SDKs send where nobody cares.
+        assert await call(running, "sk-anything") == without
+        assert (await ask("GET", running.url + "/admin/keys")).status == 401
+
+
+async def test_metrics_may_be_guarded() -> None:
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), "METRICS_KEY": "look", "ADMIN_KEY": ADMIN}) as running,
+    ):
+        for key, status in ((None, 401), ("wrong", 401), ("look", 200), (ADMIN, 200)):
+            assert (await ask("GET", running.url + "/metrics", key=key)).status == status
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ("team=search, feature=chat", 200),
+        ("", 200),
+        ("team", 400),
+        ("=x", 400),
+        (",".join(f"t{n}=1" for n in range(17)), 400),
+        ("t=" + "x" * 200, 400),
+    ],
+)
+async def test_tags_are_names_with_values(given: str, status: int) -> None:
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving(in_front_of(provider)) as running,
+    ):
+        got = await ask("POST", running.url + CHAT, ASKED, x_gateway_tags=given)
+        assert got.status == status
+        if status == 400:
+            assert json.loads(got.body)["error"]["param"] == "x-gateway-tags"
