@@ -18,6 +18,7 @@ from ai_gateway.edge.admin.table import AdminParts
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
+from ai_gateway.forward import Forwarder
 from ai_gateway.guardrails.build import build_guardrails
 from ai_gateway.ledger.build import LedgerSettings, OpenLedger
 from ai_gateway.ledger.ledger import NoLedger
@@ -144,6 +145,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         ledger=NoLedger() if account is None else account.ledger,
         router=router,
         performer=Performer(client, timeouts, random=random),
+        forwarder=Forwarder(client),
         metrics=metrics,
         log=log,
         guardrails=guardrails,
@@ -165,6 +167,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
                 ledger=None if account is None else account.queries,
             ),
             max_body_bytes=settings.max_body_bytes,
+            max_upload_bytes=settings.max_upload_bytes,
+            pass_through=settings.pass_through,
         )
     )
     log.start()

@@ -14,14 +14,17 @@ from time import perf_counter, time
 from ai_gateway.access.access import Access
 from ai_gateway.dialects.exchange import Exchange, open_exchange
 from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.forward import Forwarder, ForwardReply, Passing
 from ai_gateway.guardrails.guardrails import Guardrails
 from ai_gateway.ledger.ledger import Ledger, NoLedger
 from ai_gateway.ledger.record import new_call_id
 from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
+from ai_gateway.model.policy import Policy
 from ai_gateway.perform.performer import Performer
 from ai_gateway.reply import KeptReply, Reply
-from ai_gateway.routing.router import Resolved, Router
+from ai_gateway.routing.gates import Gate
+from ai_gateway.routing.router import Resolved, Router, fits
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.tracing import NOT_TRACED, Tracing
@@ -35,6 +38,7 @@ class Pipeline:
         ledger: Ledger | NoLedger,
         router: Router,
         performer: Performer,
+        forwarder: Forwarder,
         metrics: Metrics,
         log: Log,
         guardrails: Guardrails | None = None,
@@ -45,6 +49,7 @@ class Pipeline:
         self._router = router
         self._guardrails = guardrails
         self._performer = performer
+        self._forwarder = forwarder
         self._metrics = metrics
         self._log = log
         self._tracing = tracing
@@ -81,6 +86,33 @@ class Pipeline:
         finally:
             self._settle(outcome)
         return outcome
+
+    async def forward(
+        self, request: Request, passing: Passing, outcome: Outcome, reply: ForwardReply
+    ) -> None:
+        """The path of a call that passes through: identify, admit, forward, settle.
+
+        Raises GatewayError, which the edge renders.
+        """
+        outcome.call_id = new_call_id()
+        try:
+            caller = outcome.caller = await self._access.caller(request.headers)
+            model = await passing.upload.model()
+            outcome.requested_model = model or ""
+            gate = self._router.directory.gate(passing.provider, model, passing.default_provider)
+            _permit(caller.policy, gate, model)
+            if model is not None and gate.target.model != model:
+                passing.upload.rename(gate.target.model)
+            await self._forwarder.forward(passing, gate, outcome, reply, self._ledger.record)
+        except GatewayError as error:
+            outcome.error, outcome.status = error.kind, error.status
+            raise
+        except asyncio.CancelledError:
+            outcome.error = "cancelled"
+            outcome.status = outcome.status or 499
+            raise
+        finally:
+            self._settle(outcome)
 
     async def ask(
         self, caller: Caller, operation: Operation, endpoint: str, body: bytes, timeout: float
@@ -146,3 +178,16 @@ class Pipeline:
         self._ledger.record(outcome)
         self._metrics.observe_call(outcome, self._tracing.finish(outcome))
         self._log.call(outcome)
+
+
+def _permit(policy: Policy, gate: Gate, model: str | None) -> None:
+    """What passes through may name any model, or none: a key held to some models must name one of
+    them. Raises GatewayError(permission)."""
+    if not fits(policy.providers, gate.target.provider):
+        raise GatewayError(
+            "permission", "This key may not use this provider.", code="provider_not_allowed"
+        )
+    if not fits(policy.models, *(() if model is None else (model,))):
+        raise GatewayError(
+            "permission", "This key may not use this model.", code="model_not_allowed"
+        )

@@ -77,6 +77,8 @@ def open_exchange(operation: Operation, dialect: str, body: bytes, *, now: int) 
             return CountTokensExchange(DIALECTS[dialect], body)
         case "moderations" | "rerank" | "images":
             return RelayedExchange(operation, body)
+        case "forward":
+            raise AssertionError("what passes through is not parsed")
 
 
 class ChatExchange:

@@ -23,6 +23,7 @@ from .admin.table import AdminParts, admin_table
 from .asgi import App, Message, Receive, Scope, Send
 from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of
 from .documents import DocumentEndpoints
+from .forwards import FORWARD_ROUTES, PASS_THROUGH, ForwardEndpoint, ForwardRoute
 from .models import ModelsEndpoint
 from .operations import OperationsEndpoints
 from .readiness import Readiness
@@ -46,6 +47,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Asked of who reads the metrics; None: nobody is asked."""
     admin: AdminParts
     max_body_bytes: int
+    max_upload_bytes: int
+    pass_through: tuple[str, ...]
+    """Providers whose own paths callers may use."""
 
 
 def build_edge(parts: Parts) -> App:
@@ -69,6 +73,9 @@ def build_edge(parts: Parts) -> App:
         for route in CALL_ROUTES
         if route.websocket
     }
+    forwards = {route.path: _forward(parts, route) for route in FORWARD_ROUTES}
+    pass_through = _forward(parts, PASS_THROUGH)
+    passed = frozenset(parts.pass_through)
     pages = _count(_pages(parts), parts.metrics)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,6 +84,15 @@ def build_edge(parts: Parts) -> App:
             if call is not None and scope["method"] == "POST":
                 await call(scope, receive, send)
                 return
+            forward = forwards.get(scope["path"])
+            if forward is not None:
+                await forward(scope, receive, send)
+                return
+            if passed:
+                provider = scope["path"].split("/", 2)[1]
+                if provider in passed:
+                    await pass_through(scope, receive, send, provider=provider)
+                    return
             scope.pop("gateway.cycle", None)
             scope.pop("gateway.connection", None)
             await pages(scope, receive, send)
@@ -89,6 +105,17 @@ def build_edge(parts: Parts) -> App:
             await send({"type": "websocket.close", "code": 1000})
 
     return edge
+
+
+def _forward(parts: Parts, route: ForwardRoute) -> ForwardEndpoint:
+    return ForwardEndpoint(
+        route,
+        pipeline=parts.pipeline,
+        metrics=parts.metrics,
+        log=parts.log,
+        max_body_bytes=parts.max_body_bytes,
+        max_upload_bytes=parts.max_upload_bytes,
+    )
 
 
 def _pages(parts: Parts) -> Starlette:

@@ -11,7 +11,10 @@ from .policy import UNRESTRICTED, Policy
 from .trace import Trace
 from .usage import NO_USAGE, Usage
 
-Operation = Literal["chat", "embeddings", "count_tokens", "moderations", "rerank", "images"]
+Operation = Literal[
+    "chat", "embeddings", "count_tokens", "moderations", "rerank", "images", "forward"
+]
+"""`forward`: passed through as it is (`forward.py`)."""
 CacheOutcome = Literal["hit", "semantic", "joined", "miss", "bypass"]
 
 

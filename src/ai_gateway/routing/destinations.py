@@ -16,6 +16,7 @@ from ai_gateway.model.call import Operation, Target
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.upstream.client import address
 
+from .gates import Gate
 from .keys import Door, Doors, Key
 from .vitals import Vitals, VitalsBook
 
@@ -82,6 +83,36 @@ class Directory:
         self._kept[(operation, model)] = made
         return made
 
+    def gate(self, provider: str | None, model: str | None, default: str) -> Gate:
+        """The door for a call that passes through: the named provider's, else the one whose model it
+        is, else the default. Raises GatewayError(not_found)."""
+        upstream_model = "-"
+        if provider is None and model is not None:
+            provider, upstream_model = self._catalogue.resolve(model, self._configured)
+        elif model is not None:
+            upstream_model = model
+        name = provider or default
+        if name == "openai" and "simulator" in self._configured:
+            name = "simulator"
+        known = self._catalogue.providers.get(name)
+        credential = self._credentials.get(name)
+        if known is None or credential is None:
+            raise _not_configured(name, known)
+        facts = self._catalogue.facts(name, upstream_model)
+        key = min(self._keys[name], key=lambda key: key.resting_until)
+        headers = tuple(
+            (n, v)
+            for n, v in _headers(known, key.secret, self._user_agent)
+            if n not in ("content-type", "accept")
+        )
+        return Gate(
+            target=Target(provider=known.label, model=upstream_model),
+            base_url=credential.base_url,
+            headers=headers,
+            own_headers=frozenset(n.lower() for n, _ in headers),
+            prices=facts.prices,
+        )
+
     def models(self) -> list[ModelFacts]:
         """Every catalogued model of every configured provider."""
         return [
@@ -126,6 +157,15 @@ class Directory:
                 for default in (provider.headers.get(name),)
             ),
         )
+
+
+def _not_configured(name: str, known: Provider | None) -> GatewayError:
+    if known is None:
+        message = f"There is no provider {name[:64]!a}."
+    else:
+        variable = known.key_env if known.key_required else known.base_url_env
+        message = f"The provider {known.title} is not configured. Set {variable} and restart."
+    return GatewayError("not_found", message, code="provider_not_configured")
 
 
 def _headers(provider: Provider, secret: str | None, user_agent: str) -> list[tuple[str, str]]:

@@ -151,6 +151,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="max_body_bytes", variable="MAX_BODY_BYTES", default=32 * _MIB,
             parse=_whole(1024, 2**31), group="limits",
             doc="The largest request body taken, in bytes; more is answered 413."),
+    Setting(name="max_upload_bytes", variable="MAX_UPLOAD_BYTES", default=512 * _MIB,
+            parse=_whole(1024, 2**40), group="limits",
+            doc="The largest form or file that passes through, in bytes; it is never held whole."),
+    Setting(name="pass_through", variable="PASS_THROUGH", default=(), parse=_names, group="access",
+            doc="Providers whose own paths callers may use as /<provider>/..., with commas between "
+                "them. They act there with the gateway's credential: think before you name one."),
     Setting(name="max_answer_bytes", variable="MAX_ANSWER_BYTES", default=64 * _MIB,
             parse=_whole(1024, 2**31), group="limits",
             doc="The largest whole answer taken from a provider, in bytes."),

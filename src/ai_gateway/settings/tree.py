@@ -71,6 +71,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"]
     max_body_bytes: int
     max_answer_bytes: int
+    max_upload_bytes: int
+    pass_through: tuple[str, ...]
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float

@@ -21,6 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _HANG_SECONDS = 3600.0
+_FORMS = ("/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations")
 _STATUSES: dict[int, str] = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -70,7 +71,13 @@ class Simulator:
                 | "/messages/count_tokens"
                 | "/moderations"
                 | "/images/generations"
-                | "/rerank",
+                | "/rerank"
+                | "/completions"
+                | "/audio/speech"
+                | "/audio/transcriptions"
+                | "/audio/translations"
+                | "/images/edits"
+                | "/images/variations",
             ):
                 if options.require_key and not _has_key(scope):
                     await _reply(send, 401, _error_body(401, path))
@@ -95,6 +102,11 @@ class Simulator:
         self, scope: Scope, path: str, body: bytes, options: SimulatorOptions, send: Send
     ) -> None:
         number = self._calls
+        if path in _FORMS:
+            self._count(path, Said(), 0)
+            answer = other.images({}) if path.startswith("/images") else other.transcription(body)
+            await _reply(send, 200, answer, path)
+            return
         asked = decode(body)
         if options.first_token_ms:
             await asyncio.sleep(options.first_token_ms / 1000)
@@ -120,6 +132,13 @@ class Simulator:
             case "/embeddings":
                 answer, tokens = openai.embeddings_answer(asked)
                 self._count(asked["model"], Said(input_tokens=tokens), 0)
+            case "/completions":
+                answer, given, said_tokens = other.completion(asked)
+                self._count(asked["model"], Said(input_tokens=given, output_tokens=said_tokens), 1)
+            case "/audio/speech":
+                self._count(asked["model"], Said(), 0)
+                await _reply(send, 200, other.speech(asked), path, b"audio/wav")
+                return
             case "/moderations":
                 answer = other.moderation(asked)
                 self._count(asked.get("model", "omni-moderation-latest"), Said(), 0)

@@ -4,6 +4,7 @@
 # Free JSON, as a client may write it, is read here.
 
 import base64
+import struct
 from typing import Any
 
 from msgspec.json import encode
@@ -41,6 +42,40 @@ def images(asked: dict[str, Any]) -> bytes:
     """One transparent pixel for each image asked for."""
     count = asked.get("n") or 1
     return encode({"created": 0, "data": [{"b64_json": _PIXEL} for _ in range(count)]})
+
+
+def completion(asked: dict[str, Any]) -> tuple[bytes, int, int]:
+    prompt = asked["prompt"] if isinstance(asked["prompt"], str) else str(asked["prompt"])
+    text = f" (simulated) {prompt[-200:]}"
+    given, said = len(prompt) // 4 + 1, len(text) // 4 + 1
+    body = encode(
+        {
+            "id": "cmpl-simulator",
+            "object": "text_completion",
+            "created": 0,
+            "model": asked["model"],
+            "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": given,
+                "completion_tokens": said,
+                "total_tokens": given + said,
+            },
+        }
+    )
+    return body, given, said
+
+
+def speech(asked: dict[str, Any]) -> bytes:
+    """Silence in WAV, a tenth of a second for each character."""
+    samples = b"\x00\x00" * (800 * len(asked["input"]))
+    head = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt "
+    head += struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    return head + b"data" + struct.pack("<I", len(samples)) + samples
+
+
+def transcription(body: bytes) -> bytes:
+    """Tells how much it was sent, since it cannot hear."""
+    return encode({"text": f"(simulated) a form of {len(body)} bytes"})
 
 
 def rerank(asked: dict[str, Any]) -> tuple[bytes, int]:

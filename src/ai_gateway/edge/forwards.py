@@ -1,0 +1,236 @@
+"""Endpoints whose calls pass through: audio, files, edits of images, and a provider's own paths."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.forward import Headers, Passing, Upload
+from ai_gateway.model.call import Outcome, Request
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.pipeline import Pipeline
+from ai_gateway.telemetry.log import Log
+from ai_gateway.telemetry.metrics import Metrics
+
+from .asgi import Receive, Scope, Send
+from .body import CallerLeft
+from .calls import joined, place_of, request_id_of
+from .reply import AsgiReply, account
+from .uploads import FormUpload, JsonUpload, RawUpload
+
+Body = Literal["form", "json", "any"]
+_UPLOADS: dict[Body, Callable[[Receive, Mapping[bytes, bytes], int], Upload]] = {
+    "form": FormUpload,
+    "json": JsonUpload,
+    "any": RawUpload,
+}
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_HANDED_ON = frozenset({"content-type", "accept", "idempotency-key", "range", "if-none-match"})
+_HANDED_ON_PREFIXES = ("openai-", "anthropic-", "x-goog-user-")
+
+
+class ForwardRoute(Struct, frozen=True, kw_only=True):
+    path: str
+    """As documented, such as `/v1/audio/speech`."""
+    methods: frozenset[str]
+    body: Body
+    summary: str
+
+
+_POST = frozenset({"POST"})
+FORWARD_ROUTES = (
+    ForwardRoute(
+        path="/v1/completions", methods=_POST, body="json",
+        summary="Continue a text (OpenAI's legacy Completions; JSON or server-sent events)",
+    ),
+    ForwardRoute(
+        path="/v1/audio/speech", methods=_POST, body="json",
+        summary="Speak a text (OpenAI Audio; the sound is streamed)",
+    ),
+    ForwardRoute(
+        path="/v1/audio/transcriptions", methods=_POST, body="form",
+        summary="Write down what is said (OpenAI Audio; the file passes through)",
+    ),
+    ForwardRoute(
+        path="/v1/audio/translations", methods=_POST, body="form",
+        summary="Write down what is said, in English (OpenAI Audio)",
+    ),
+    ForwardRoute(
+        path="/v1/images/edits", methods=_POST, body="form",
+        summary="Change an image (OpenAI Images; the files pass through)",
+    ),
+    ForwardRoute(
+        path="/v1/images/variations", methods=_POST, body="form",
+        summary="Vary an image (OpenAI Images)",
+    ),
+)  # fmt: skip
+
+PASS_THROUGH = ForwardRoute(
+    path="/{provider}/{path}",
+    methods=_METHODS,
+    body="any",
+    summary="Anything else of a provider that PASS_THROUGH names, as it is",
+)
+
+
+class ForwardAsgiReply:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.plain = AsgiReply(scope, send)
+        self._send = send
+        self._begun = False
+
+    @property
+    def begun(self) -> bool:
+        return self._begun or self.plain.begun
+
+    async def start(self, outcome: Outcome, headers: Headers) -> None:
+        self._begun = True
+        head = [*account(outcome), *headers]
+        await self._send({"type": "http.response.start", "status": outcome.status, "headers": head})
+
+    async def piece(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self, error: GatewayError, outcome: Outcome) -> None:
+        body = DIALECTS["openai_chat"].render_error(error, outcome.request.id)
+        headers = list(error.headers)
+        if error.retry_after is not None:
+            headers.append(("retry-after", str(max(1, round(error.retry_after)))))
+        # What is still being sent would have to be read before the next request could be.
+        headers.append(("connection", "close"))
+        await self.plain.whole(outcome, body, headers)
+
+
+class ForwardEndpoint:
+    """The calls of one route."""
+
+    def __init__(
+        self,
+        route: ForwardRoute,
+        *,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        log: Log,
+        max_body_bytes: int,
+        max_upload_bytes: int,
+    ) -> None:
+        self.route = route
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._log = log
+        self._limit = max_body_bytes if route.body == "json" else max_upload_bytes
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, *, provider: str | None = None
+    ) -> None:
+        received = perf_counter()
+        headers = joined(scope["headers"])
+        request = Request(
+            id=request_id_of(headers),
+            operation="forward",
+            dialect="openai_chat",
+            endpoint=self.route.path,
+            body=b"",
+            headers=headers,
+            received=received,
+        )
+        reply = ForwardAsgiReply(scope, send)
+        outcome = Outcome(request=request)
+        connection: Any = scope.pop("gateway.connection", None)
+        if connection is not None:
+            connection.carrier = asyncio.current_task()
+        self._metrics.in_flight += 1
+        try:
+            passing = self._passing(scope, receive, headers, provider)
+            await self._pipeline.forward(request, passing, outcome, reply)
+        except GatewayError as error:
+            outcome.status = error.status
+            if not reply.begun:
+                await reply.refuse(error, outcome)
+            else:
+                _drop(scope, connection)
+        except CallerLeft:
+            outcome.status = 499
+        except asyncio.CancelledError:
+            outcome.status = outcome.status or 499
+        except Exception as error:
+            outcome.status = 500
+            self._metrics.internal_errors.add()
+            self._log.event(
+                "error",
+                "internal_error",
+                request_id=request.id,
+                endpoint=self.route.path,
+                error=type(error).__name__,
+                where=place_of(error),
+            )
+            if not reply.begun:
+                failed = GatewayError("internal", "The gateway failed.", code="internal_error")
+                await reply.refuse(failed, outcome)
+            else:
+                _drop(scope, connection)
+        finally:
+            if connection is not None:
+                connection.carrier = None
+            self._metrics.in_flight -= 1
+            self._metrics.observe_http(
+                scope["method"], self.route.path, outcome.status, perf_counter() - received
+            )
+
+    def _passing(
+        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], provider: str | None
+    ) -> Passing:
+        method: str = scope["method"]
+        if method not in self.route.methods:
+            allowed = ", ".join(sorted(self.route.methods))
+            error = GatewayError("method_not_allowed", f"This path takes {allowed} requests.")
+            error.headers = [("allow", allowed)]
+            raise error
+        raw: str = scope["raw_path"].decode("latin-1")
+        path = raw.removeprefix("/v1" if provider is None else f"/{provider}")
+        _check_path(path)
+        query = scope["query_string"].decode("latin-1")
+        return Passing(
+            method=method,
+            path=f"{path}?{query}" if query else path,
+            headers=_handed_on(headers),
+            upload=_UPLOADS[self.route.body](receive, headers, self._limit),
+            provider=provider or _named_provider(headers),
+        )
+
+
+def _drop(scope: Scope, connection: Any) -> None:
+    """An answer that was begun and cannot be ended must not look whole."""
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+
+
+def _handed_on(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for raw, value in headers.items():
+        name = raw.decode("latin-1")
+        if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES):
+            out[name] = value.decode("latin-1")
+    return out
+
+
+def _named_provider(headers: Mapping[bytes, bytes]) -> str | None:
+    given = headers.get(b"x-gateway-provider")
+    return given.decode("latin-1")[:64] if given else None
+
+
+def _check_path(path: str) -> None:
+    """A path must not climb out of the provider's base URL. Raises GatewayError(invalid_request)."""
+    plain = unquote(path)
+    segments = plain.replace("\\", "/").split("/")
+    if ".." in segments or "." in segments or not plain.isprintable() or " " in plain:
+        raise GatewayError(
+            "invalid_request", "The path holds what a path must not.", code="invalid_path"
+        )

@@ -1,0 +1,252 @@
+"""Calls that pass through in pieces: forms, files, sounds, and a provider's own paths."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from openai import AsyncOpenAI, NotFoundError
+
+from tests.serving import Got, answers, get, in_front_of, post, providing, serving
+
+MIB = 1024 * 1024
+
+
+def client(url: str) -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+
+
+async def test_openais_sdk_speaks_transcribes_edits_and_completes() -> None:
+    async with serving({}) as running, client(running.url) as openai:
+        sound = await openai.audio.speech.create(model="tts-1", voice="alloy", input="hello")
+        assert sound.content.startswith(b"RIFF")
+        assert len(sound.content) == 44 + 2 * 800 * 5
+        heard = await openai.audio.transcriptions.create(
+            model="whisper-1", file=("a.wav", sound.content)
+        )
+        assert "simulated" in heard.text
+        translated = await openai.audio.translations.create(
+            model="whisper-1", file=("a.wav", sound.content)
+        )
+        assert "simulated" in translated.text
+        edited = await openai.images.edit(
+            model="gpt-image-1", image=("a.png", b"PNG", "image/png"), prompt="more cats"
+        )
+        assert edited.data
+        said = await openai.completions.create(model="gpt-3.5-turbo-instruct", prompt="Once")
+        assert "Once" in said.choices[0].text
+        assert said.usage is not None
+
+
+async def test_a_stream_is_handed_on_as_it_comes_and_stops_with_its_caller() -> None:
+    async def drips(got: Got, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\n\r\n")
+        for at in range(200):
+            writer.write(b"piece%d " % at)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    body = {"model": "tts-1", "voice": "alloy", "input": "x"}
+    async with (
+        providing(drips) as provider,
+        serving(in_front_of(provider)) as running,
+        httpx.AsyncClient() as http,
+    ):
+        async with http.stream("POST", f"{running.url}/v1/audio/speech", json=body) as answer:
+            assert answer.headers["content-type"] == "audio/mpeg"
+            async for piece in answer.aiter_bytes():
+                assert piece.startswith(b"piece0 ")
+                break
+        await asyncio.sleep(0.5)
+        assert provider.closed == 1
+
+
+async def test_a_large_form_passes_through_without_being_held(tmp_path: Path) -> None:
+    seen = 0
+
+    async def counts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        await reader.readuntil(b"\r\n\r\n")
+        while True:
+            data = await reader.read(256 * 1024)
+            seen += len(data)
+            if data.endswith(b"0\r\n\r\n") or not data:
+                break
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n"
+        )
+        writer.write(b'{"text":"ok"}')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(counts, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    def form() -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'
+            yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            for _ in range(100):
+                yield b"x" * MIB
+            yield b"\r\n--b--\r\n"
+
+        return pieces()
+
+    settings = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
+    async with server, serving(settings) as running, httpx.AsyncClient(timeout=60) as http:
+        before = _resident()
+        answer = await http.post(
+            f"{running.url}/v1/audio/transcriptions",
+            content=form(),
+            headers={"content-type": "multipart/form-data; boundary=b"},
+        )
+        assert (answer.status_code, answer.json()) == (200, {"text": "ok"})
+        assert seen > 100 * MIB
+        assert _resident() - before < 40 * MIB
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+async def test_a_model_named_with_its_provider_is_renamed_in_the_form() -> None:
+    async with (
+        providing(answers(b'{"text":"ok"}')) as provider,
+        serving(in_front_of(provider)) as running,
+        client(running.url) as openai,
+    ):
+        await openai.audio.transcriptions.create(
+            model="openai/whisper-1", file=("a.wav", b"RIFF" * 100)
+        )
+    sent = provider.got[0]
+    assert b"\r\n\r\nwhisper-1\r\n" in sent.body
+    assert b"openai/whisper-1" not in sent.body
+    assert int(sent.headers["content-length"]) == len(sent.body)
+    assert sent.headers["authorization"] == "Bearer sk-canary-openai"
+
+
+async def test_a_file_over_the_limit_is_refused() -> None:
+    settings = {"MAX_UPLOAD_BYTES": "20000"}
+    async with serving(settings) as running, client(running.url) as openai:
+        with pytest.raises(Exception, match="larger than 20000 bytes"):
+            await openai.audio.transcriptions.create(model="whisper-1", file=("a", b"x" * 30_000))
+
+
+BAD: list[tuple[str, bytes, dict[str, str], int]] = [
+    ("/v1/audio/speech", b"{}", {}, 400),
+    ("/v1/audio/speech", b"[]", {}, 400),
+    ("/v1/audio/speech", b'{"model":1}', {}, 400),
+    ("/v1/audio/transcriptions", b"{}", {}, 415),
+    (
+        "/v1/completions",
+        b'{"model":"nobody/x","prompt":"a"}',
+        {"x-gateway-provider": "nobody"},
+        404,
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "headers", "status"), BAD)
+async def test_what_is_wrong_is_said(
+    path: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    async with serving({}) as running:
+        got = await post(running.url + path, body, headers)
+    assert got.status == status
+    assert json.loads(got.body)["error"]["message"]
+
+
+async def test_a_provider_that_refuses_the_gateways_key_is_not_the_callers_fault() -> None:
+    script = answers(b'{"error":{"message":"bad key sk-canary-openai"}}', status=401)
+    async with providing(script) as provider, serving(in_front_of(provider)) as running:
+        got = await post(
+            f"{running.url}/v1/completions", b'{"model":"gpt-3.5-turbo-instruct","prompt":"a"}'
+        )
+    assert got.status == 502
+    assert b"canary" not in got.body
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    script = answers(b"", status=302, headers={"location": "http://127.0.0.1:1/"})
+    async with providing(script) as provider, serving(in_front_of(provider)) as running:
+        got = await post(
+            f"{running.url}/v1/completions", b'{"model":"gpt-3.5-turbo-instruct","prompt":"a"}'
+        )
+    assert got.status == 502
+
+
+async def test_usage_is_read_off_what_passes() -> None:
+    usage = b'{"id":"x","choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":50}}'
+    settings = {"LOG_LEVEL": "error"}
+    async with (
+        providing(answers(usage)) as provider,
+        serving({**in_front_of(provider), **settings}) as running,
+    ):
+        await post(f"{running.url}/v1/completions", b'{"model":"gpt-4o-mini","prompt":"a"}')
+        wanted = 'llm_tokens_used_total{model="gpt-4o-mini",provider="openai",type="input"} 1000'
+        async with asyncio.timeout(5):
+            # The call is settled right behind its last byte.
+            while wanted not in (await get(running.url + "/metrics")).body.decode():
+                await asyncio.sleep(0.01)
+
+
+async def test_a_providers_own_paths_are_closed_unless_it_is_named() -> None:
+    async with providing(answers(b'{"ok":true}')) as provider:
+        async with serving(in_front_of(provider)) as running:
+            assert (await get(running.url + "/openai/v1/fine_tuning/jobs")).status == 404
+        settings = {**in_front_of(provider), "PASS_THROUGH": "openai"}
+        async with serving(settings) as running:
+            for path in ("/openai/v1/fine_tuning/jobs?limit=2", "/openai/fine_tuning/jobs?limit=2"):
+                got = await get(running.url + path, {"openai-beta": "x", "cookie": "c=canary"})
+                assert (got.status, got.body) == (200, b'{"ok":true}')
+            assert (await get(running.url + "/anthropic/v1/models")).status == 404
+            climbing = await _raw(
+                running.port, b"GET /openai/../secret HTTP/1.1\r\nhost: x\r\n\r\n"
+            )
+            assert b"404" in climbing.split(b"\r\n")[0] or b"400" in climbing.split(b"\r\n")[0]
+            encoded = await _raw(
+                running.port, b"GET /openai/%2e%2e/%2e%2e/secret HTTP/1.1\r\nhost: x\r\n\r\n"
+            )
+            assert b" 400 " in encoded.split(b"\r\n")[0]
+    assert [g.path for g in provider.got] == ["/v1/fine_tuning/jobs?limit=2"] * 2
+    assert provider.got[0].headers["openai-beta"] == "x"
+    assert "canary" not in str(provider.got[0].headers["authorization"]).replace(
+        "sk-canary-openai", ""
+    )
+    assert "cookie" not in provider.got[0].headers
+
+
+async def _raw(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    got = await asyncio.wait_for(reader.read(4096), 5)
+    writer.close()
+    return got
+
+
+async def test_an_answer_that_breaks_off_does_not_look_whole() -> None:
+    async def breaks(got: Got, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: 100\r\n\r\nhalf"
+        )
+        await writer.drain()
+
+    body: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "input": "x"}
+    async with (
+        providing(breaks) as provider,
+        serving(in_front_of(provider)) as running,
+        httpx.AsyncClient() as http,
+    ):
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await http.post(f"{running.url}/v1/audio/speech", json=body)
+
+
+async def test_an_unknown_provider_is_not_found() -> None:
+    async with serving({}) as running, client(running.url) as openai:
+        with pytest.raises(NotFoundError):
+            await openai.audio.speech.create(
+                model="x", voice="v", input="x", extra_headers={"x-gateway-provider": "nope"}
+            )
