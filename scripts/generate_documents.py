@@ -18,6 +18,7 @@ TITLES = {
     "access": "Access",
     "state": "State",
     "limits": "Limits",
+    "caching": "Caching",
     "time-outs": "Time-outs",
     "telemetry": "Telemetry",
     "models": "Models",

@@ -137,9 +137,10 @@ class Running(Struct):
 async def serving(
     environ: Mapping[str, str], config: Path | None = None
 ) -> AsyncGenerator[Running, None]:
-    """The gateway, as `ai-gateway serve` builds it, on a free port."""
+    """The gateway, as `ai-gateway serve` builds it, on a free port. Without a cache unless one is
+    asked for, so that a call that comes twice reaches its provider twice."""
     with TemporaryDirectory(prefix="ai-gateway-") as directory:
-        given = {"LOG_LEVEL": "error", "DATA_DIR": directory, **environ}
+        given = {"LOG_LEVEL": "error", "CACHE_TTL": "0", "DATA_DIR": directory, **environ}
         async with _served(load_settings(given, config)) as running:
             yield running
 

@@ -7,12 +7,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from msgspec import Struct
 
 from ai_gateway import __version__
 from ai_gateway.access.build import AccessSettings, open_access
+from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.memory import MemoryStore
+from ai_gateway.caching.rules import RuleBook, Rules
 from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.edge.admin.table import AdminParts
 from ai_gateway.edge.asgi import App
@@ -50,6 +53,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     router: Router
     readiness: Readiness
+    metrics: Metrics
     log: Log
     simulated: bool
     """No provider is configured, and the built-in simulator stands in."""
@@ -150,6 +154,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         log=log,
         guardrails=guardrails,
         tracing=tracing,
+        cache=_cache(settings),
     )
     app = build_edge(
         Parts(
@@ -181,6 +186,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             catalogue=catalogue,
             router=router,
             readiness=readiness,
+            metrics=metrics,
             log=log,
             simulated=simulated,
         )
@@ -238,6 +244,13 @@ async def _post(
     if answer.status != 200:
         raise OSError(f"answered {answer.status}")
     return answer.body
+
+
+def _cache(settings: Settings) -> Cache | NoCache:
+    if not settings.cache_ttl:
+        return NoCache()
+    book = RuleBook(Rules(ttl=settings.cache_ttl * 60))
+    return Cache(book, MemoryStore(settings.cache_memory_bytes, monotonic))
 
 
 def _simulated(port: int) -> Mapping[str, Credential]:

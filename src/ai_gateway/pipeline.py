@@ -1,8 +1,8 @@
 """The path of a call. `Pipeline.run` reads like the list in ARCHITECTURE.md:
 
-    identify -> parse -> resolve -> guard -> plan -> perform -> settle
+    identify -> parse -> resolve -> guard -> recall -> plan -> perform -> remember -> settle
 
-(admit, recall and remember take their places in it as they are built.) No step knows HTTP:
+(admit takes its place in it when it is built.) No step knows HTTP:
 what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
 once, however it ends: answer, error, time-out, the caller leaving, shutdown.
 """
@@ -12,6 +12,7 @@ from random import getrandbits
 from time import perf_counter, time
 
 from ai_gateway.access.access import Access
+from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.dialects.exchange import Exchange, open_exchange
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.forward import Forwarder, ForwardReply, Passing
@@ -41,12 +42,14 @@ class Pipeline:
         forwarder: Forwarder,
         metrics: Metrics,
         log: Log,
+        cache: Cache | NoCache,
         guardrails: Guardrails | None = None,
         tracing: Tracing = NOT_TRACED,
     ) -> None:
         self._access = access
         self._ledger = ledger
         self._router = router
+        self._cache = cache
         self._guardrails = guardrails
         self._performer = performer
         self._forwarder = forwarder
@@ -75,8 +78,12 @@ class Pipeline:
                     guarded, back = await self._guardrails.guard(names, request, reply, outcome)
                     if guarded is not request:
                         exchange = self._parse(guarded, outcome)
-            plan = self._router.plan(resolved, exchange, request, caller)
-            await self._performer.perform(exchange, plan, outcome, back)
+
+            async def ask(exchange: Exchange, reply: Reply) -> None:
+                plan = self._router.plan(resolved, exchange, request, caller)
+                await self._performer.perform(exchange, plan, outcome, reply)
+
+            await self._cache.answer(exchange, outcome, resolved.route, back, ask)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
         except asyncio.CancelledError:

@@ -150,7 +150,7 @@ async def test_the_log_has_a_line_a_call_and_never_a_key_prompt_or_answer(tmp_pa
             await post(gateway.url + CHAT, b'{"model":"canary-model","messages":[]}')
             await post(gateway.url + CHAT, b'{"canary-prompt')
             provider.script = answers(b'{"error":{"message":"canary-error"}}', 500)
-            await post(gateway.url + CHAT, ASKED)
+            await post(gateway.url + CHAT, ASKED, {"cache-control": "no-store"})
             metrics = (await get(gateway.url + "/metrics")).body
         finally:
             gateway.stop()

@@ -7,7 +7,8 @@ both speak the same dialect the bytes are relayed; else they go through `ai_gate
 
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from ai_gateway.model.answer import StopReason
@@ -106,6 +107,14 @@ class ChatExchange:
         """The most tokens that the caller wants."""
         return self._peek.max_tokens
 
+    @property
+    def peek(self) -> Peek:
+        return self._peek
+
+    @property
+    def body(self) -> bytes:
+        return self._body
+
     def answer_here(self, provider: str) -> Converted | None:
         return None
 
@@ -157,6 +166,14 @@ class EmbeddingsExchange:
         self._peek = peek
         self.model = peek.model
 
+    @property
+    def fields(self) -> dict[str, Raw]:
+        return self._peek.fields
+
+    def with_inputs(self, inputs: list[Raw]) -> "EmbeddingsExchange":
+        """The same call for other texts."""
+        return EmbeddingsExchange(encode({**self._peek.fields, "input": inputs}))
+
     def answer_here(self, provider: str) -> Converted | None:
         return None
 
@@ -192,6 +209,10 @@ class RelayedExchange:
         self._body = body
         self._peek = peek
         self.model = peek.model
+
+    @property
+    def fields(self) -> dict[str, Raw]:
+        return self._peek.fields
 
     def answer_here(self, provider: str) -> Converted | None:
         return None

@@ -97,6 +97,10 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
         head.append((b"x-gateway-attempts", b"%d" % len(outcome.attempts)))
     if outcome.cost is not None:
         head.append((b"x-gateway-cost-usd", f"{outcome.cost:f}".encode()))
+    if outcome.cache is not None:
+        head.append((b"x-gateway-cache", outcome.cache.encode()))
+        if outcome.cache_age is not None:
+            head.append((b"age", b"%d" % outcome.cache_age))
     if outcome.notes:
         head.append((b"x-gateway-notes", _header_value("; ".join(outcome.notes))))
     return head

@@ -39,9 +39,19 @@ class CachePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """`semantic` includes exact."""
     ttl: float | None = None
     """Seconds."""
-    scope: Literal["tenant", "shared"] | None = None
+    scope: Literal["tenant", "user", "shared"] | None = None
+    """Who may be given an answer that another asked for: nobody outside the tenant, nobody but the
+    same user, or anyone."""
+    max_temperature: float | None = None
+    """Calls that ask for more are not cached."""
+    keep_truncated: bool | None = None
+    """Answers that ended at the output limit are kept too."""
+    join: bool | None = None
+    """Identical calls in flight are asked once."""
     threshold: float | None = None
     """Cosine similarity from which a semantic neighbour answers."""
+    guard: bool | None = None
+    """A semantic neighbour must also pass the lexical guard."""
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -90,7 +90,9 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(name for part in value.split(",") if (name := part.strip()))
 
 
-Group = Literal["server", "access", "state", "limits", "time-outs", "telemetry", "models"]
+Group = Literal[
+    "server", "access", "state", "limits", "caching", "time-outs", "telemetry", "models"
+]
 _MIB = 1024 * 1024
 
 SETTINGS: tuple[Setting, ...] = (
@@ -141,7 +143,12 @@ SETTINGS: tuple[Setting, ...] = (
             parse=_number(0, 36500), group="state",
             doc="Days that the ledger's hourly sums are kept; 0: for ever."),
     Setting(name="cache_ttl", variable="CACHE_TTL", default=5.0, parse=_number(0, 525600),
-            group="state", in_effect=False, doc="Minutes that an answer is kept."),
+            group="caching",
+            doc="Minutes that an answer is kept and given to whoever asks the same; 0 turns the "
+                "cache off."),
+    Setting(name="cache_memory_bytes", variable="CACHE_MEMORY_BYTES", default=32 * _MIB,
+            parse=_whole(0, 2**40), group="caching",
+            doc="Answers kept in the process's memory, in bytes; the least recently used go first."),
     Setting(name="rate_limit_capacity", variable="RATE_LIMIT_CAPACITY", default=100.0,
             parse=_number(0, 1e9), group="limits", in_effect=False,
             doc="Calls a user may make at once."),

@@ -52,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: Secret | None
     """Its address may hold a password."""
     cache_ttl: float
+    cache_memory_bytes: int
     rate_limit_capacity: float
     rate_limit_refill_rate: float
     jaeger_endpoint: str | None

@@ -1,0 +1,244 @@
+"""One asking of a provider, and everyone who waits for its answer.
+
+The asking runs in a task of its own and writes into a `Flight`, which is a `Reply`. Whoever wants the
+answer, the caller who set it off like those who joined later, reads it from there at its own pace: a
+late reader of a stream gets what has come so far at once, then follows. So the first caller may leave
+and the rest still get their answer; the asking ends when nobody reads any more.
+
+The asking may run ahead of its fastest reader by `AHEAD` bytes. All of the answer is kept while it is
+short enough to be stored; beyond that nobody joins any more, and what all have read is let go.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ai_gateway.dialects.bridge import TranslatingBridge
+from ai_gateway.model.call import Outcome
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.reply import Reply
+
+from .forms import Form
+
+AHEAD = 64 * 1024
+RETRIED = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
+"""Refusals that say nothing of the question itself, so that another asking may fare better."""
+
+
+class Whole(Struct, frozen=True):
+    status: int
+    body: bytes
+    headers: Sequence[tuple[str, str]]
+
+
+class Reader:
+    __slots__ = ("at", "taken")
+
+    def __init__(self) -> None:
+        self.at = 0
+        """The next piece to read, counted from the stream's first."""
+        self.taken = 0
+        """Bytes read."""
+
+
+class Flight:
+    """A `Reply` to the asking, a source to its readers. Owned by one event loop."""
+
+    def __init__(self, form: Form, outcome: Outcome, most_kept: int) -> None:
+        self.form = form
+        self.outcome = outcome
+        """The account of the call that set it off, which pays."""
+        self.begun = False
+        self.ended = False
+        self.whole_answer: Whole | None = None
+        self.failure: BaseException | None = None
+        self.joinable = True
+        self.size = 0
+        self.task: asyncio.Task[None] | None = None
+        self._most_kept = most_kept
+        self._pieces: deque[bytes] = deque()
+        self._first = 0
+        self._readers: list[Reader] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._room: asyncio.Future[None] | None = None
+
+    # What the asking writes.
+
+    async def whole(
+        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.whole_answer = Whole(outcome.status, body, headers)
+        self.begun = self.ended = True
+        self._wake()
+
+    async def begin(self, outcome: Outcome) -> None:
+        self.begun = True
+        self._wake()
+
+    async def piece(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self.size += len(data)
+        if self.size > self._most_kept and self.joinable:
+            self.joinable = False
+            self._drop_read()
+        self._wake()
+        while self._is_ahead():
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    async def end(self) -> None:
+        self.ended = True
+        self._wake()
+
+    def land(self, task: asyncio.Task[None]) -> None:
+        """The asking is over (a callback of its task)."""
+        self.joinable = False
+        if task.cancelled():
+            self.failure = GatewayError("unavailable", "The call was given up.", code="given_up")
+        else:
+            self.failure = task.exception()
+        self._wake()
+
+    def recorded(self) -> bytes | None:
+        """All that was sent, where it was a whole answer or a whole stream that was kept."""
+        if self.whole_answer is not None:
+            return (
+                self.whole_answer.body if len(self.whole_answer.body) <= self._most_kept else None
+            )
+        if not self.ended or self._first or self.size > self._most_kept:
+            return None
+        return b"".join(self._pieces)
+
+    # What its readers do.
+
+    @property
+    def readers(self) -> int:
+        return len(self._readers)
+
+    def enter(self) -> Reader:
+        reader = Reader()
+        self._readers.append(reader)
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        """The last one to leave ends an asking that is still under way."""
+        self._readers.remove(reader)
+        if not self._readers and self.task is not None and not self.task.done():
+            self.joinable = False
+            self.task.cancel()
+        elif not self.joinable:
+            self._drop_read()
+        self._give_room()
+
+    async def settled(self) -> None:
+        """Waits until an answer begins, or fails to."""
+        while not self.begun and self.failure is None:
+            await self._change()
+
+    async def over(self) -> None:
+        """Waits until all of a stream is here."""
+        while not self.ended and self.failure is None:
+            await self._change()
+
+    async def stream_to(
+        self, reader: Reader, reply: Reply, outcome: Outcome, bridge: TranslatingBridge | None
+    ) -> BaseException | None:
+        """Hands a begun stream on, up to its end, through `bridge` where the reader's dialect is
+        another. Gives the failure that cut it."""
+        if not reply.begun:
+            await reply.begin(outcome)
+        while True:
+            if reader.at < self._first + len(self._pieces):
+                data = self._take(reader)
+                out = data if bridge is None else bridge.feed(data)
+                if out:
+                    await reply.piece(out)
+                self._give_room()
+            elif self.ended:
+                break
+            elif self.failure is not None:
+                return self.failure
+            else:
+                await self._change()
+        if bridge is not None and (tail := bridge.end()):
+            await reply.piece(tail)
+        return None
+
+    def _take(self, reader: Reader) -> bytes:
+        """All that the reader has not read yet."""
+        pieces = self._pieces
+        at = reader.at - self._first
+        if at == len(pieces) - 1:
+            data = pieces[-1]
+        elif at == 0:
+            data = b"".join(pieces)
+        else:
+            data = b"".join(list(pieces)[at:])
+        reader.at = self._first + len(pieces)
+        reader.taken += len(data)
+        if not self.joinable:
+            self._drop_read()
+        return data
+
+    def _is_ahead(self) -> bool:
+        """The asking has to wait: for the fastest reader, or, once not all is kept, for the slowest."""
+        if not self._readers:
+            return False
+        taken = [reader.taken for reader in self._readers]
+        if self.size - max(taken) > AHEAD:
+            return True
+        return not self.joinable and self.size - min(taken) > self._most_kept
+
+    def _drop_read(self) -> None:
+        """Lets go what every reader has read."""
+        if not self._readers or self._kept_whole():
+            return
+        slowest = min(reader.at for reader in self._readers)
+        while self._first < slowest:
+            self._pieces.popleft()
+            self._first += 1
+
+    def _kept_whole(self) -> bool:
+        return self.size <= self._most_kept
+
+    def _give_room(self) -> None:
+        if self._room is not None and not self._room.done() and not self._is_ahead():
+            self._room.set_result(None)
+
+    async def _change(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+def says_of_the_question(failure: BaseException) -> bool:
+    """Whether a failure would be any other asking's too, and so is handed to all who wait."""
+    return (
+        isinstance(failure, GatewayError)
+        and 400 <= failure.status < 500
+        and failure.status not in RETRIED
+    )
+
+
+def copy_of(failure: BaseException) -> GatewayError:
+    """The same refusal for another caller: an exception belongs to the one who raises it."""
+    if not isinstance(failure, GatewayError):
+        return GatewayError("internal", "The gateway failed.", code="internal_error")
+    copy = GatewayError(
+        failure.kind,
+        failure.message,
+        field=failure.field,
+        code=failure.code,
+        retry_after=failure.retry_after,
+        status=failure.status,
+    )
+    copy.headers = failure.headers
+    return copy

@@ -1,0 +1,90 @@
+"""Stored answers in the process's own memory: bounded by bytes, the least recently used go first."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from .entry import Entry
+from .forms import Form, Told
+
+SLOT_BYTES = 700
+"""What a slot takes beside the bytes of its answers: objects, the key, a place in the table."""
+DOMINANT_SHARE = 8
+"""An answer larger than this part of the whole is not kept: it would push too much out."""
+
+
+class Slot:
+    """One answer, in every form in which it has been asked for."""
+
+    __slots__ = ("entry", "expires", "size", "told")
+
+    def __init__(self, entry: Entry, expires: float) -> None:
+        self.entry = entry
+        self.expires = expires
+        self.told: dict[Form, Told] = {entry.form: Told(entry.body, entry.notes)}
+        self.size = SLOT_BYTES + len(entry.body)
+
+
+class MemoryStore:
+    """Keys are scope + digest. `clock` must not jump: `time.monotonic`."""
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float]) -> None:
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._slots: OrderedDict[str, Slot] = OrderedDict()
+        self.bytes = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def get(self, key: str) -> Slot | None:
+        slot = self._slots.get(key)
+        if slot is None:
+            return None
+        if slot.expires <= self._clock():
+            self.delete(key)
+            return None
+        self._slots.move_to_end(key)
+        return slot
+
+    def put(self, key: str, entry: Entry, ttl: float) -> None:
+        slot = Slot(entry, self._clock() + ttl)
+        if slot.size * DOMINANT_SHARE > self._max_bytes:
+            return
+        self.delete(key)
+        self._slots[key] = slot
+        self.bytes += slot.size
+        self._shrink()
+
+    def keep_told(self, key: str, slot: Slot, form: Form, told: Told) -> None:
+        """Keeps another form of an answer at hand, as long as the answer itself."""
+        if self._slots.get(key) is slot and form not in slot.told:
+            slot.told[form] = told
+            slot.size += len(told.body)
+            self.bytes += len(told.body)
+            self._shrink()
+
+    def delete(self, key: str) -> bool:
+        slot = self._slots.pop(key, None)
+        if slot is None:
+            return False
+        self.bytes -= slot.size
+        return True
+
+    def purge(self, tenant: str | None = None, model: str | None = None) -> int:
+        """Forgets what matches; everything where neither is named. Gives how many."""
+        found = [
+            key
+            for key, slot in self._slots.items()
+            if (tenant is None or slot.entry.tenant == tenant)
+            and (model is None or model in (slot.entry.model, slot.entry.requested_model))
+        ]
+        for key in found:
+            self.delete(key)
+        return len(found)
+
+    def _shrink(self) -> None:
+        while self.bytes > self._max_bytes:
+            _, slot = self._slots.popitem(last=False)
+            self.bytes -= slot.size
+            self.evicted += 1
