@@ -97,6 +97,10 @@ bench: $(VENV)/dev ## Measure the gateway beside its limit (see benchmarks/)
 benchmark: $(VENV)/dev ## Load the gateway as benchmarks/load_test.json says (URL=, KEY= for one that runs)
 	$(BIN)/python -m benchmarks.load_test $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
 
+.PHONY: scaling
+scaling: $(VENV)/dev ## Simulate the shipped autoscaler over a day and draw it
+	$(BIN)/python -m benchmarks.scaling --plot docs/images/scaling.svg
+
 .PHONY: audit
 audit: $(VENV)/dev ## Look for known holes in what is installed
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/run.txt

@@ -91,6 +91,8 @@ class Report:
         """How long each scenario ran."""
         self.answers: dict[str, int] = {}
         """How many answers each scenario had, of whatever kind they counted as."""
+        self.cpu: dict[str, float] = {}
+        """Seconds of CPU that the gateway used in each scenario, where it is ours to see."""
         self.peak = 0
 
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -111,6 +113,10 @@ class Report:
                 found[f"cache_hits{{kind:{kind}}}"] = {"rate": hits / sum(outcomes.values())}
         for kind, taken in self.seconds.items():
             found[f"http_reqs{{scenario:{kind}}}"] = {"rate": self.answers[kind] / taken}
+        for kind, used in self.cpu.items():
+            found[f"answers_per_cpu_second{{scenario:{kind}}}"] = {
+                "rate": self.answers[kind] / used
+            }
         return found
 
 
@@ -204,11 +210,16 @@ async def ramp(url: str, kind: str, asking: Asking, scale: float, report: Report
     report.seconds[kind] = perf_counter() - started
 
 
-async def run(url: str, key: str | None, kinds: Sequence[str], scale: float) -> Report:
+async def run(
+    url: str, key: str | None, kinds: Sequence[str], scale: float, pid: int | None = None
+) -> Report:
     report = Report()
     asking = Asking(url, key)
     for kind in kinds:
+        before = servers.cpu_seconds(pid) if pid else 0.0
         await ramp(url, kind, asking, scale, report)
+        if pid:
+            report.cpu[kind] = servers.cpu_seconds(pid) - before or 0.01
     return report
 
 
@@ -221,7 +232,7 @@ def summary(report: Report, memory: Sequence[float]) -> tuple[list[str], dict[st
             told = " ".join(f"{stat}={values[stat]:.2f}ms" for stat in TRENDS)
         elif "count" in values:
             told = f"{values['count']:.0f}  {values['rate']:.1f}/s"
-        elif name.startswith("http_reqs"):
+        elif name.startswith(("http_reqs", "answers_per")):
             told = f"{values['rate']:.1f}/s"
         else:
             told = f"{values['rate'] * 100:.2f}%"
@@ -253,7 +264,7 @@ def main() -> None:
             servers.pin_load()
             url = f"http://127.0.0.1:{servers.GATEWAY_PORT}"
             memory.append(servers.resident_kib(pid) / 1024)
-            report = uvloop.run(run(url, None, kinds, given.scale))
+            report = uvloop.run(run(url, None, kinds, given.scale, pid))
             memory.append(servers.resident_kib(pid) / 1024)
     lines, kept, good = summary(report, memory)
     print("\n".join(lines))

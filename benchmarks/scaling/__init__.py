@@ -1,0 +1,1 @@
+"""What the autoscaler that is shipped would do with a day's load. `python -m benchmarks.scaling`."""
