@@ -42,7 +42,7 @@ def test_every_log_field_is_documented() -> None:
 
 
 def test_every_header_and_endpoint_is_documented() -> None:
-    page = (ROOT / "docs/api.md").read_text()
+    page = (ROOT / "docs/API.md").read_text()
     source = "".join(p.read_text() for p in (ROOT / "src/ai_gateway/edge").glob("*.py"))
     headers = set(re.findall(r'"(x-gateway-[a-z-]+)"', source))
     assert len(headers) >= 6
