@@ -187,6 +187,8 @@ class Performer:
                     outcome.first_token_seconds = asking.attempt.seconds
                 if flow.first:
                     outcome.status = 200
+                    if bridge.complete:
+                        _take_account(flow, outcome)
                     await reply.begin(outcome)
                     await reply.piece(flow.first)
                 while not flow.ended:
@@ -201,10 +203,13 @@ class Performer:
                     finally:
                         now = self._clock()
                         waited += now - before
+                        outcome.upstream_seconds += now - before
                     data = bridge.feed(chunk) if chunk else bridge.end()
                     if outcome.first_token_seconds is None and bridge.first_content:
                         outcome.first_token_seconds = now - asking.started
                     if data:
+                        if bridge.complete and not outcome.complete:
+                            _take_account(flow, outcome)
                         await reply.piece(data)
                     if not chunk:
                         break
@@ -225,11 +230,8 @@ class Performer:
             raise from_bad_answer(str(bad), destination).error from None
         finally:
             asking.attempt.seconds += waited
-            outcome.upstream_seconds += waited
-            outcome.stop = bridge.stop
-            if bridge.usage is not None:
-                outcome.usage, outcome.usage_known = bridge.usage, True
-                _price(outcome, destination)
+            if not outcome.complete:
+                _take_account(flow, outcome)
             if bridge.complete:
                 asking.streamed(outcome.usage.output_tokens, waited)
             elif bridge.failure is not None:
@@ -326,6 +328,17 @@ async def _give_up(failure: Failed, outcome: Outcome, reply: Reply) -> None:
         raise failure.error
     outcome.error, outcome.status = relayed.kind, relayed.status
     await reply.whole(outcome, relayed.body, relayed.headers)
+
+
+def _take_account(flow: Flow, outcome: Outcome) -> None:
+    """What the stream has told so far; before the piece that completes it is handed on, so that its
+    account is written before the caller can have all of it."""
+    bridge = flow.bridge
+    outcome.stop = bridge.stop
+    outcome.complete = bridge.complete
+    if bridge.usage is not None:
+        outcome.usage, outcome.usage_known = bridge.usage, True
+        _price(outcome, flow.asking.destination)
 
 
 def _price(outcome: Outcome, destination: Destination) -> None:

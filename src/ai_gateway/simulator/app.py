@@ -4,7 +4,7 @@
 # Free JSON, as a client may write it, is read here; typing each shape would say nothing more.
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -41,6 +41,8 @@ class Simulator:
         self._calls = 0
         self._owed_errors = 0.0
         self.stats: Counter[str] = Counter()
+        self.accounts: deque[tuple[str, str, int, int]] = deque(maxlen=options.keep_calls)
+        """(user, model, input tokens, output tokens) of the last calls, each as it was answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +92,10 @@ class Simulator:
                 await _reply(send, 200, openai.models())
             case ("GET", "/simulator/stats"):
                 await _reply(send, 200, encode(dict(self.stats)))
+            case ("GET", "/simulator/calls"):
+                await _reply(send, 200, encode(list(self.accounts)))
             case ("POST", "/simulator/reset"):
+                self.accounts.clear()
                 self.stats.clear()
                 await _reply(send, 200, b"{}")
             case ("GET", _) if path.startswith("/models/"):
@@ -115,50 +120,55 @@ class Simulator:
                 chat = openai.read_chat(asked, options.answer_tokens)
                 if chat.stream:
                     events, said = openai.chat_events(chat, number)
-                    self._count(chat.asked.model, said, chat.n)
+                    self._count(chat.asked.model, said, chat.n, asked)
                     await self._stream(scope, events, path, options, send)
                     return
                 answer, said = openai.chat_answer(chat, number)
-                self._count(chat.asked.model, said, chat.n)
+                self._count(chat.asked.model, said, chat.n, asked)
             case "/messages":
                 messages = anthropic.read_messages(asked, options.answer_tokens)
                 if messages.stream:
                     events, said = anthropic.messages_events(messages, number)
-                    self._count(messages.asked.model, said, 1)
+                    self._count(messages.asked.model, said, 1, asked)
                     await self._stream(scope, events, path, options, send)
                     return
                 answer, said = anthropic.messages_answer(messages, number)
-                self._count(messages.asked.model, said, 1)
+                self._count(messages.asked.model, said, 1, asked)
             case "/embeddings":
                 answer, tokens = openai.embeddings_answer(asked)
-                self._count(asked["model"], Said(input_tokens=tokens), 0)
+                self._count(asked["model"], Said(input_tokens=tokens), 0, asked)
             case "/completions":
                 answer, given, said_tokens = other.completion(asked)
-                self._count(asked["model"], Said(input_tokens=given, output_tokens=said_tokens), 1)
+                self._count(
+                    asked["model"], Said(input_tokens=given, output_tokens=said_tokens), 1, asked
+                )
             case "/audio/speech":
-                self._count(asked["model"], Said(), 0)
+                self._count(asked["model"], Said(), 0, asked)
                 await _reply(send, 200, other.speech(asked), path, b"audio/wav")
                 return
             case "/moderations":
                 answer = other.moderation(asked)
-                self._count(asked.get("model", "omni-moderation-latest"), Said(), 0)
+                self._count(asked.get("model", "omni-moderation-latest"), Said(), 0, asked)
             case "/images/generations":
                 answer = other.images(asked)
-                self._count(asked.get("model", "gpt-image-1"), Said(), 0)
+                self._count(asked.get("model", "gpt-image-1"), Said(), 0, asked)
             case "/rerank":
                 answer, tokens = other.rerank(asked)
-                self._count(asked["model"], Said(input_tokens=tokens), 0)
+                self._count(asked["model"], Said(input_tokens=tokens), 0, asked)
             case _:
                 answer = anthropic.count_answer(anthropic.read_messages(asked, 0, counting=True))
         if options.error_kind == "truncated" and self._owes_error(options):
             answer = answer[: len(answer) // 2]
         await _reply(send, 200, answer, path)
 
-    def _count(self, model: str, said: Said, n: int) -> None:
+    def _count(self, model: str, said: Said, n: int, asked: dict[str, Any]) -> None:
         self.stats["calls"] += 1
         self.stats["input_tokens"] += said.input_tokens
         self.stats["output_tokens"] += said.output_tokens * n
         self.stats[f"calls:{model}"] += 1
+        if self.accounts.maxlen:
+            user = asked.get("user") or asked.get("metadata", {}).get("user_id", "")
+            self.accounts.append((user, model, said.input_tokens, said.output_tokens * n))
 
     def _owes_error(self, options: SimulatorOptions) -> bool:
         """Evenly spread: a rate of 0.25 fails each fourth call."""

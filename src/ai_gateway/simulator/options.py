@@ -38,6 +38,8 @@ class SimulatorOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A stream ends without its terminal event."""
     require_key: bool = False
     """Calls without any key are answered 401."""
+    keep_calls: int = 0
+    """`GET /simulator/calls` tells the account of the last so many: user, model, tokens in and out."""
 
 
 class BadOption(Exception):
