@@ -108,7 +108,7 @@ class Simulator:
     ) -> None:
         number = self._calls
         if path in _FORMS:
-            self._count(path, Said(), 0)
+            self._count(path, Said(), 0, {})
             answer = other.images({}) if path.startswith("/images") else other.transcription(body)
             await _reply(send, 200, answer, path)
             return
