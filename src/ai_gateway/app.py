@@ -255,4 +255,5 @@ def _cache(settings: Settings) -> Cache | NoCache:
 
 def _simulated(port: int) -> Mapping[str, Credential]:
     credential = Credential(base_url=f"http://127.0.0.1:{port}/v1", secrets=(None,))
-    return {"simulator": credential, "simulator-anthropic": credential}
+    names = ("simulator", "simulator-anthropic", "simulator-gemini")
+    return dict.fromkeys(names, credential)

@@ -13,7 +13,7 @@ from time import perf_counter, time
 
 from ai_gateway.access.access import Access
 from ai_gateway.caching.cache import Cache, NoCache
-from ai_gateway.dialects.exchange import Exchange, open_exchange
+from ai_gateway.dialects.exchange import Exchange, Named, open_exchange
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.forward import Forwarder, ForwardReply, Passing
 from ai_gateway.guardrails.guardrails import Guardrails
@@ -153,14 +153,21 @@ class Pipeline:
         return reply.body
 
     def _parse(self, request: Request, outcome: Outcome) -> Exchange:
-        exchange = open_exchange(request.operation, request.dialect, request.body, now=int(time()))
+        named = None
+        if request.path_model is not None:
+            named = Named(request.path_model, request.path_stream)
+        exchange = open_exchange(
+            request.operation, request.dialect, request.body, now=int(time()), named=named
+        )
         outcome.requested_model = exchange.model
         outcome.stream = exchange.stream
         return exchange
 
     def _resolve(self, exchange: Exchange, caller: Caller, outcome: Outcome) -> Resolved:
-        operation = outcome.request.operation
-        resolved = self._router.resolve(operation, exchange.model, caller.policy)
+        request = outcome.request
+        resolved = self._router.resolve(
+            request.operation, exchange.model, caller.policy, request.dialect
+        )
         if resolved.is_route:
             outcome.route = resolved.name
         return resolved

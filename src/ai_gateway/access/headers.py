@@ -10,11 +10,12 @@ _LONGEST_TAG = 128
 
 
 def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
-    """The key or token: `Authorization: Bearer`, else `x-api-key`. None where there is none."""
+    """The key or token: `Authorization: Bearer`, else `x-api-key` or Google's `x-goog-api-key`.
+    None where there is none."""
     authorization = headers.get(b"authorization")
     if authorization is not None and authorization[:7].lower() == b"bearer ":
         return authorization[7:].strip() or None
-    return headers.get(b"x-api-key") or None
+    return headers.get(b"x-api-key") or headers.get(b"x-goog-api-key") or None
 
 
 def user(headers: Mapping[bytes, bytes]) -> str | None:

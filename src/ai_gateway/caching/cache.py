@@ -94,7 +94,9 @@ class Cache:
         form = form_of(outcome.request.operation, outcome.request.dialect, False, False)
         inputs: EmbeddingInputs | None = None
         if isinstance(exchange, EmbeddingsExchange):
-            inputs = open_inputs(exchange.fields)
+            # Gemini's have another shape; they are asked for as they come.
+            openai = outcome.request.dialect == "openai_chat"
+            inputs = open_inputs(exchange.fields) if openai else None
             if inputs is None:
                 return None
             digest, portable = inputs.digest, True

@@ -12,7 +12,9 @@ from .provider import Provider, load_providers
 
 _MOST_KEPT = 4096
 _LONGEST_SHOWN = 100
-_SIMULATORS = frozenset({"simulator", "simulator-anthropic"})
+_SIMULATED = {"claude-": "simulator-anthropic", "gemini-": "simulator-gemini"}
+"""Model names that the simulator serves in their maker's dialect."""
+_SIMULATORS = frozenset({"simulator", *_SIMULATED.values()})
 
 
 class Catalogue:
@@ -44,6 +46,7 @@ class Catalogue:
             thinking_level=rule.thinking_level,
             tools=rule.tools,
             vision=rule.vision,
+            responses_only=rule.responses_only,
         )
         if len(self._facts) >= _MOST_KEPT:
             self._facts.clear()
@@ -64,8 +67,10 @@ class Catalogue:
         if slash and rest and head in self.providers:
             return self._configured(head, configured), rest
         if "simulator" in configured and _SIMULATORS.issuperset(configured):
-            claude = name.startswith("claude-") and "simulator-anthropic" in configured
-            return ("simulator-anthropic" if claude else "simulator"), name
+            for prefix, simulated in _SIMULATED.items():
+                if name.startswith(prefix) and simulated in configured:
+                    return simulated, name
+            return "simulator", name
         by_prefix = self._by_prefix(name)
         if by_prefix is not None and by_prefix in configured:
             return by_prefix, name

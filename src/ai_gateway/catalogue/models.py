@@ -55,6 +55,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     thinking_level: bool | None = None
     tools: bool | None = None
     vision: bool | None = None
+    responses_only: bool | None = None
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +67,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     thinking_level: bool | None = None
     tools: bool | None = None
     vision: bool | None = None
+    responses_only: bool | None = None
 
 
 class _Rules(Struct, frozen=True):

@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-Auth = Literal["bearer", "x-api-key", "api-key", "none"]
+Auth = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
+"""`bearer`, the name of the header that holds the bare key, or `none`."""
 
 
 class Endpoint(Struct, frozen=True):
@@ -15,7 +16,9 @@ class Endpoint(Struct, frozen=True):
 
     dialect: str
     path: str
-    """Behind the base URL, with its leading slash."""
+    """Behind the base URL, with its leading slash. `{model}` stands for the model's name."""
+    stream_path: str = ""
+    """Where a stream is asked for; empty: at the same path."""
 
 
 class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +28,8 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Without a trailing slash. Empty where only the operator can know it."""
     auth: Auth = "bearer"
     operations: dict[str, Endpoint]
+    chat_in: dict[str, Endpoint] = {}
+    """Further dialects that it takes chats in, for callers who speak them."""
     key_env: str
     base_url_env: str
     key_required: bool = True
@@ -55,6 +60,8 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operations: dict[str, Endpoint] | None = None
     embeddings: bool = False
     chat: bool = True
+    responses: bool = False
+    """It serves OpenAI's Responses beside chat."""
     also: dict[str, str] = {}
     """Further operations, in OpenAI's dialect, by their paths."""
     key_env: str | None = None
@@ -74,6 +81,7 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 CHAT = Endpoint("openai_chat", "/chat/completions")
 EMBEDDINGS = Endpoint("openai_chat", "/embeddings")
+RESPONSES = Endpoint("openai_responses", "/responses")
 
 
 def load_providers() -> dict[str, Provider]:
@@ -103,6 +111,7 @@ def _provider(name: str, row: _Row) -> Provider:
         base_url=row.base_url,
         auth=row.auth,
         operations=operations,
+        chat_in={RESPONSES.dialect: RESPONSES} if row.responses else {},
         key_env=row.key_env or f"{variable}_API_KEY",
         base_url_env=f"{variable}_BASE_URL",
         key_required=row.key_required,

@@ -135,6 +135,19 @@ class BadAnswer(Exception):
     """A provider's answer that is not what its dialect promises. The message holds no content of it."""
 
 
+class Counting(Struct, frozen=True, kw_only=True):
+    """How a dialect asks for the tokens of a prompt, without an answer."""
+
+    peek: Callable[[bytes], Peek]
+    rewrite: Callable[[Peek, bytes, RenderTarget], bytes]
+    parse_request: Callable[[bytes], Chat]
+    render_request: Callable[[Chat, RenderTarget], Rendered]
+    """Raises Untranslatable."""
+    parse_answer: Callable[[bytes], int]
+    """Raises BadAnswer."""
+    render_answer: Callable[[int], bytes]
+
+
 class ProviderDialect(Struct, frozen=True, kw_only=True):
     """What a provider's dialect offers: requests are rendered in it, answers and errors read."""
 
@@ -150,6 +163,8 @@ class ProviderDialect(Struct, frozen=True, kw_only=True):
     """How its streams are cut into events."""
     stream_type: str = "event-stream"
     """Part of the content type by which a stream is known."""
+    counting: Counting | None = None
+    """None where the dialect has no way to count."""
 
 
 class Dialect(ProviderDialect, frozen=True, kw_only=True):

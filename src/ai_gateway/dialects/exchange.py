@@ -17,18 +17,12 @@ from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import GatewayError, Untranslatable
 from ai_gateway.model.usage import Usage
 
-from .anthropic_messages import count_tokens
 from .bridge import Bridge, TranslatingBridge
-from .dialect import Dialect, Peek, Rendered, RenderTarget
+from .dialect import BadAnswer, Counting, Dialect, Peek, Rendered, RenderTarget
+from .embedding import Embed, EmbeddingDialect, EmbeddingsPeek
 from .embeddings_formats import EMBEDDINGS_FORMATS, rerank_from_voyage, rerank_to_voyage
-from .openai_embeddings import (
-    EmbeddingsPeek,
-    peek_embeddings,
-    peek_embeddings_answer,
-    rewrite_embeddings,
-    to_base64,
-)
-from .registry import DIALECTS, PROVIDER_DIALECTS
+from .openai_embeddings import OPENAI_EMBEDDINGS
+from .registry import DIALECTS, EMBEDDING_DIALECTS, PROVIDER_DIALECTS
 from .relayed import peek_relayed, peek_relayed_answer, rewrite_relayed
 from .token_estimate import estimate_tokens
 
@@ -67,15 +61,24 @@ class Exchange(Protocol):
     def bridge(self, provider: str, target: RenderTarget) -> Bridge: ...
 
 
-def open_exchange(operation: Operation, dialect: str, body: bytes, *, now: int) -> Exchange:
+class Named(Struct, frozen=True):
+    """What the path tells of a call, in dialects that have it there."""
+
+    model: str
+    stream: bool = False
+
+
+def open_exchange(
+    operation: Operation, dialect: str, body: bytes, *, now: int, named: Named | None = None
+) -> Exchange:
     """`now`, in Unix seconds, dates answers whose own dialect does not. Raises GatewayError(invalid_request) naming the offending field."""
     match operation:
         case "chat":
-            return ChatExchange(DIALECTS[dialect], body, now)
+            return ChatExchange(DIALECTS[dialect], body, now, named)
         case "embeddings":
-            return EmbeddingsExchange(body)
+            return EmbeddingsExchange(EMBEDDING_DIALECTS[dialect], body, named)
         case "count_tokens":
-            return CountTokensExchange(DIALECTS[dialect], body)
+            return CountTokensExchange(DIALECTS[dialect], body, named)
         case "moderations" | "rerank" | "images":
             return RelayedExchange(operation, body)
         case "forward":
@@ -85,21 +88,24 @@ def open_exchange(operation: Operation, dialect: str, body: bytes, *, now: int) 
 class ChatExchange:
     __slots__ = ("_body", "_caller", "_chat", "_now", "_peek", "model", "stream")
 
-    def __init__(self, caller: Dialect, body: bytes, now: int) -> None:
+    def __init__(self, caller: Dialect, body: bytes, now: int, named: Named | None = None) -> None:
         peek: Peek = caller.peek(body)
         self._now = now
         self._caller = caller
         self._body = body
         self._peek = peek
         self._chat: Chat | None = None
-        self.model = peek.model
-        self.stream = peek.stream
+        self.model = peek.model if named is None else named.model
+        self.stream = peek.stream if named is None else named.stream
 
     @property
     def chat(self) -> Chat:
         """The call in no dialect; read on first need, since a relayed call needs it never."""
         if self._chat is None:
-            self._chat = self._caller.parse_request(self._body)
+            chat = self._caller.parse_request(self._body)
+            if self._caller.model_in_path:
+                chat = replace(chat, model=self.model, stream=self.stream)
+            self._chat = chat
         return self._chat
 
     @property
@@ -154,17 +160,19 @@ class ChatExchange:
 
 
 class EmbeddingsExchange:
-    """OpenAI's embeddings: relayed to most providers, translated for those of another format."""
+    """Embeddings in OpenAI's dialect or Gemini's; providers may have others, close to OpenAI's."""
 
-    __slots__ = ("_body", "_peek", "model")
+    __slots__ = ("_body", "_caller", "_embed", "_peek", "model")
 
     stream = False
 
-    def __init__(self, body: bytes) -> None:
-        peek: EmbeddingsPeek = peek_embeddings(body)
+    def __init__(self, caller: EmbeddingDialect, body: bytes, named: Named | None = None) -> None:
+        peek: EmbeddingsPeek = caller.peek(body)
         self._body = body
+        self._caller = caller
+        self._embed: Embed | None = None
         self._peek = peek
-        self.model = peek.model
+        self.model = peek.model if named is None else named.model
 
     @property
     def fields(self) -> dict[str, Raw]:
@@ -172,26 +180,39 @@ class EmbeddingsExchange:
 
     def with_inputs(self, inputs: list[Raw]) -> "EmbeddingsExchange":
         """The same call for other texts."""
-        return EmbeddingsExchange(encode({**self._peek.fields, "input": inputs}))
+        return EmbeddingsExchange(self._caller, encode({**self._peek.fields, "input": inputs}))
 
     def answer_here(self, provider: str) -> Converted | None:
         return None
 
     def request(self, provider: str, target: RenderTarget) -> Rendered:
+        caller = self._caller
         other = EMBEDDINGS_FORMATS.get(provider)
-        if other is not None:
+        if provider == caller.name:
+            return Rendered(caller.rewrite(self._peek, self._body, target.model))
+        if other is not None and caller is OPENAI_EMBEDDINGS:
             return Rendered(other.render(self._peek.fields, target))
-        return Rendered(rewrite_embeddings(self._peek, self._body, target.model))
+        embed = self._embed = replace(caller.parse_request(self._body), model=self.model)
+        left_out = tuple(f"{name} left out in translation" for name in embed.left_out)
+        if other is not None:
+            openai = OPENAI_EMBEDDINGS.render_request(embed, target.model)
+            fields = OPENAI_EMBEDDINGS.peek(openai.body).fields
+            return Rendered(other.render(fields, target), left_out)
+        rendered = EMBEDDING_DIALECTS[provider].render_request(embed, target.model)
+        return Rendered(rendered.body, rendered.notes + left_out)
 
     def answer(self, provider: str, body: bytes) -> Converted:
+        caller = self._caller
         other = EMBEDDINGS_FORMATS.get(provider)
         if other is not None:
-            body = other.to_openai(body, self.model)
-        usage = peek_embeddings_answer(body)
-        if self._peek.encoding_format == "base64":
-            # Providers that know only floats ignore the wish; the caller still gets what it asked.
-            body = to_base64(body)
-        return Converted(body=body, usage=usage)
+            provider, body = OPENAI_EMBEDDINGS.name, other.to_openai(body, self.model)
+        if self._embed is None or provider == caller.name:
+            body, usage = caller.relay_answer(self._peek, body)
+            return Converted(body=body, usage=usage)
+        vectors = EMBEDDING_DIALECTS[provider].parse_answer(body)
+        if len(vectors.vectors) != len(self._embed.texts):
+            raise BadAnswer("another number of vectors came than texts were sent")
+        return Converted(body=caller.render_answer(vectors, self._embed), usage=vectors.usage)
 
     def bridge(self, provider: str, target: RenderTarget) -> Bridge:
         raise GatewayError("invalid_request", "Embeddings are not streamed.", field="stream")
@@ -233,33 +254,46 @@ class RelayedExchange:
 
 
 class CountTokensExchange:
-    """`/v1/messages/count_tokens`: relayed to Anthropic, estimated for every other provider."""
+    """A prompt's tokens: counted where the provider counts, else estimated."""
 
-    __slots__ = ("_body", "_caller", "_peek", "model")
+    __slots__ = ("_body", "_caller", "_counting", "_peek", "model")
 
     stream = False
 
-    def __init__(self, caller: Dialect, body: bytes) -> None:
-        peek: Peek = count_tokens.peek_count_tokens(body)
+    def __init__(self, caller: Dialect, body: bytes, named: Named | None = None) -> None:
+        counting = caller.counting
+        if counting is None:
+            raise GatewayError("invalid_request", f"The dialect {caller.name} counts no tokens.")
+        peek: Peek = counting.peek(body)
         self._caller = caller
+        self._counting: Counting = counting
         self._body = body
         self._peek = peek
-        self.model = peek.model
+        self.model = peek.model if named is None else named.model
 
     def answer_here(self, provider: str) -> Converted | None:
-        if provider == self._caller.name:
+        if PROVIDER_DIALECTS[provider].counting is not None:
             return None
-        tokens = estimate_tokens(self._caller.parse_request(self._body))
+        tokens = estimate_tokens(self._counting.parse_request(self._body))
         return Converted(
-            body=count_tokens.render_count_tokens_answer(tokens),
-            notes=("input_tokens is an estimate: the provider offers no count",),
+            body=self._counting.render_answer(tokens),
+            notes=("the count is an estimate: the provider offers none",),
         )
 
     def request(self, provider: str, target: RenderTarget) -> Rendered:
-        return Rendered(self._caller.rewrite(self._peek, self._body, target))
+        own, other = self._counting, PROVIDER_DIALECTS[provider].counting
+        try:
+            if provider == self._caller.name or other is None:
+                return Rendered(own.rewrite(self._peek, self._body, target))
+            return other.render_request(own.parse_request(self._body), target)
+        except Untranslatable as error:
+            raise _in_callers_words(error, self._caller) from None
 
     def answer(self, provider: str, body: bytes) -> Converted:
-        count_tokens.parse_count_tokens_answer(body)
+        own = PROVIDER_DIALECTS[provider].counting or self._counting
+        tokens = own.parse_answer(body)
+        if provider != self._caller.name:
+            body = self._counting.render_answer(tokens)
         return Converted(body=body)
 
     def bridge(self, provider: str, target: RenderTarget) -> Bridge:

@@ -11,9 +11,11 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
+from ai_gateway.model.errors import Untranslatable
 from ai_gateway.model.usage import Usage
 
-from .dialect import BadAnswer
+from .dialect import BadAnswer, Rendered
+from .embedding import Embed, EmbeddingDialect, EmbeddingsPeek, Vectors
 from .openai_chat.answers import bad_answer
 from .strict_json import check_model, decode_object, invalid, top_level_fields
 
@@ -44,16 +46,6 @@ _decode_answer = Decoder(dict[str, Raw])
 _decode_data = Decoder(list[dict[str, Raw]])
 _decode_vector = Decoder(str | list[float])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class EmbeddingsPeek(Struct, frozen=True, kw_only=True):
-    model: str
-    inputs: int
-    """How many texts are embedded."""
-    encoding_format: str | None
-    dimensions: int | None
-    user: str | None
-    fields: dict[str, Raw]
 
 
 def peek_embeddings(body: bytes) -> EmbeddingsPeek:
@@ -146,4 +138,80 @@ def pack(vector: list[float]) -> str:
     return base64.b64encode(floats.tobytes()).decode("ascii")
 
 
+def relay_answer(peeked: EmbeddingsPeek, body: bytes) -> tuple[bytes, Usage]:
+    """Raises BadAnswer."""
+    usage = peek_embeddings_answer(body)
+    # Providers that know only floats ignore the wish; the caller still gets what it asked.
+    return (to_base64(body) if peeked.encoding_format == "base64" else body), usage
+
+
+def parse_request(body: bytes) -> Embed:
+    """Raises GatewayError(invalid_request) naming what only OpenAI's API can take."""
+    request = decode_object(body, _decode_request)
+    for name, value in top_level_fields(body).items():
+        if name not in _Request.__struct_fields__ and bytes(value) != b"null":
+            raise Untranslatable(
+                name, f"The chosen model's API has nothing like {name}. Leave it out."
+            )
+    given = request.input
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise Untranslatable("input", "The chosen model takes texts, not tokens.")
+    return Embed(
+        texts=tuple(text for text in texts if isinstance(text, str)),
+        dimensions=request.dimensions,
+        packed=request.encoding_format == "base64",
+        single=isinstance(given, str),
+        model=request.model,
+        left_out=("user",) if request.user is not None else (),
+    )
+
+
+def render_request(embed: Embed, model: str) -> Rendered:
+    out: dict[str, object] = {"model": model, "input": list(embed.texts)}
+    if embed.dimensions is not None:
+        out["dimensions"] = embed.dimensions
+    return Rendered(encode(out))
+
+
+def parse_answer(body: bytes) -> Vectors:
+    """Raises BadAnswer."""
+    usage = peek_embeddings_answer(body)
+    try:
+        data = _decode_data.decode(_decode_answer.decode(body)["data"])
+        vectors = tuple(entry["embedding"] for entry in data)
+    except (*_UNREADABLE, KeyError) as error:
+        raise BadAnswer(f"embeddings cannot be read: {type(error).__name__}") from None
+    if not all(bytes(vector)[:1] == b"[" for vector in vectors):
+        raise BadAnswer("the embeddings are not lists of numbers")
+    return Vectors(vectors=vectors, usage=usage)
+
+
+def render_answer(answer: Vectors, embed: Embed) -> bytes:
+    tokens = 0 if answer.usage is None else answer.usage.input_tokens
+    body = encode(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": vector}
+                for index, vector in enumerate(answer.vectors)
+            ],
+            "model": answer.model or embed.model,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
+    return to_base64(body) if embed.packed else body
+
+
 _BIG_ENDIAN = array("H", [1]).tobytes() == b"\x00\x01"
+
+OPENAI_EMBEDDINGS = EmbeddingDialect(
+    name="openai_chat",
+    peek=peek_embeddings,
+    rewrite=rewrite_embeddings,
+    relay_answer=relay_answer,
+    parse_request=parse_request,
+    render_request=render_request,
+    parse_answer=parse_answer,
+    render_answer=render_answer,
+)

@@ -1,10 +1,13 @@
-"""The dialects by name."""
+"""The dialects by name: of chats, and of embeddings."""
 
 from .anthropic_messages import ANTHROPIC_MESSAGES
 from .bedrock_converse import BEDROCK_CONVERSE
 from .dialect import Dialect, ProviderDialect
+from .embedding import EmbeddingDialect
 from .gemini import GEMINI
+from .gemini.embeddings import GEMINI_EMBEDDINGS
 from .openai_chat import OPENAI_CHAT
+from .openai_embeddings import OPENAI_EMBEDDINGS
 from .openai_responses import OPENAI_RESPONSES
 
 DIALECTS: dict[str, Dialect] = {
@@ -18,4 +21,8 @@ PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
     # Providers whose embeddings differ, and whose errors OpenAI's dialect reads.
     "cohere": OPENAI_CHAT,
     "voyage": OPENAI_CHAT,
+}
+
+EMBEDDING_DIALECTS: dict[str, EmbeddingDialect] = {
+    d.name: d for d in (OPENAI_EMBEDDINGS, GEMINI_EMBEDDINGS)
 }

@@ -7,6 +7,9 @@ from .dialect import ProviderError
 CREDENTIAL_REFUSED = frozenset({401, 402, 403, 407})
 """Statuses that speak of the gateway's own account at the provider; never handed to a caller."""
 
+CREDENTIAL_REFUSED_CODE = "upstream_credential_refused"
+"""Marks a refusal that speaks of it under another status, as Google's does."""
+
 
 def kind_of_status(status: int) -> ErrorKind:
     """Of a refused credential the caller only learns that the upstream failed."""
@@ -37,5 +40,5 @@ def refused_credential(status: int) -> ProviderError:
         kind="upstream",
         message=f"the provider refused the gateway's credential (status {status}); "
         "the gateway's operator must look at it",
-        code="upstream_credential_refused",
+        code=CREDENTIAL_REFUSED_CODE,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.strict_json import check_model
 from ai_gateway.model.call import Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
@@ -29,11 +30,14 @@ class CallRoute(Struct, frozen=True, kw_only=True):
     """An endpoint that carries calls: its path fixes the operation and the caller's dialect."""
 
     path: str
+    """As documented; `{model}` stands for the model's name, where the dialect has it there."""
     operation: Operation
     dialect: str
     summary: str
     websocket: bool = False
     """It takes calls over a WebSocket as well."""
+    stream: bool = False
+    """The path asks for a stream, in a dialect whose body does not say."""
 
 
 CALL_ROUTES = (
@@ -43,6 +47,12 @@ CALL_ROUTES = (
         dialect="openai_chat",
         summary="Continue a conversation (OpenAI Chat Completions; JSON or server-sent events)",
         websocket=True,
+    ),
+    CallRoute(
+        path="/v1/responses",
+        operation="chat",
+        dialect="openai_responses",
+        summary="Continue a conversation (OpenAI Responses; JSON or server-sent events)",
     ),
     CallRoute(
         path="/v1/messages",
@@ -80,7 +90,53 @@ CALL_ROUTES = (
         dialect="openai_chat",
         summary="Order documents by how well they fit a query (Jina's and Cohere's format)",
     ),
+    CallRoute(
+        path="/v1beta/models/{model}:generateContent",
+        operation="chat",
+        dialect="gemini",
+        summary="Continue a conversation (Gemini; JSON)",
+    ),
+    CallRoute(
+        path="/v1beta/models/{model}:streamGenerateContent",
+        operation="chat",
+        dialect="gemini",
+        summary="Continue a conversation (Gemini; server-sent events, with ?alt=sse)",
+        stream=True,
+    ),
+    CallRoute(
+        path="/v1beta/models/{model}:countTokens",
+        operation="count_tokens",
+        dialect="gemini",
+        summary="Count a prompt's tokens (Gemini; an estimate where the provider offers no count)",
+    ),
+    CallRoute(
+        path="/v1beta/models/{model}:embedContent",
+        operation="embeddings",
+        dialect="gemini",
+        summary="Turn a text into a vector (Gemini)",
+    ),
+    CallRoute(
+        path="/v1beta/models/{model}:batchEmbedContents",
+        operation="embeddings",
+        dialect="gemini",
+        summary="Turn texts into vectors (Gemini)",
+    ),
 )
+
+_MODEL_PATHS = "/v1beta/models/"
+
+
+def route_path(path: str) -> str:
+    """The documented path that a request's path is one of."""
+    if path.startswith(_MODEL_PATHS):
+        _, colon, action = path.rpartition(":")
+        return f"{_MODEL_PATHS}{{model}}:{action}" if colon else path
+    return path
+
+
+def _model_in(path: str) -> str:
+    """The model that a path names."""
+    return path.removeprefix(_MODEL_PATHS).rpartition(":")[0]
 
 
 class CallEndpoint:
@@ -170,8 +226,18 @@ class CallEndpoint:
                 code="unsupported_media_type",
             )
         timeout = caller_timeout(headers)
-        body = await read_body(receive, headers, self._max_body_bytes)
         route = self.route
+        path_model = _model_in(scope["path"]) if "{model}" in route.path else None
+        if path_model is not None:
+            check_model(path_model)
+        if route.stream and b"alt=sse" not in scope["query_string"]:
+            raise GatewayError(
+                "invalid_request",
+                "Streams are sent as server-sent events only: ask with ?alt=sse.",
+                field="alt",
+                code="unsupported_parameter",
+            )
+        body = await read_body(receive, headers, self._max_body_bytes)
         return Request(
             id=request_id,
             operation=route.operation,
@@ -181,6 +247,8 @@ class CallEndpoint:
             headers=headers,
             received=received,
             timeout=timeout,
+            path_model=path_model,
+            path_stream=route.stream,
         )
 
     async def _refuse(

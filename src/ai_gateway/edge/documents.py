@@ -35,6 +35,8 @@ _GETS = {
         "What the caller used and spent: its key, user or tenant, by day and model",
         {"200": "Requests, tokens, cost.", "401": "No key, or none that is valid."},
     ),
+    "/v1beta/models": ("List models, for Gemini's SDKs", {"200": "As /v1/models."}),
+    "/v1beta/models/{id}": ("One model, for Gemini's SDKs", {"200": "As /v1/models/{id}."}),
     "/openapi.json": ("This description", {"200": "OpenAPI 3.1."}),
     "/docs": ("This description, as a page", {"200": "HTML."}),
 }
@@ -74,13 +76,8 @@ def openapi(table: Sequence[AdminRoute]) -> dict[str, Any]:
             "post": {
                 "summary": route.summary,
                 "parameters": [
-                    {
-                        "name": name,
-                        "in": "header",
-                        "description": text,
-                        "schema": {"type": "string"},
-                    }
-                    for name, text in _REQUEST_HEADERS.items()
+                    *_path_parameters(route.path),
+                    *_header_parameters(),
                 ],
                 "requestBody": {
                     "required": True,
@@ -99,6 +96,19 @@ def openapi(table: Sequence[AdminRoute]) -> dict[str, Any]:
             "securitySchemes": {"admin_key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    if "{model}" not in path:
+        return []
+    return [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+
+
+def _header_parameters() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in _REQUEST_HEADERS.items()
+    ]
 
 
 def _responses(answers: dict[str, str]) -> dict[str, Any]:

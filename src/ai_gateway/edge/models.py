@@ -1,4 +1,5 @@
-"""`GET /v1/models` and `/v1/models/{id}`, in OpenAI's shape, or Anthropic's for its SDKs."""
+"""`GET /v1/models` and `/v1/models/{id}`, in OpenAI's shape, or Anthropic's for its SDKs; and
+`/v1beta/models`, in Gemini's."""
 
 from msgspec import Struct
 from msgspec.json import encode
@@ -37,6 +38,23 @@ class AnthropicModel(Struct, kw_only=True):
     created_at: str = "1970-01-01T00:00:00Z"
 
 
+class GeminiModel(Struct, kw_only=True, rename="camel"):
+    """ai.google.dev/api/models"""
+
+    name: str
+    display_name: str
+    input_token_limit: int | None = None
+    output_token_limit: int | None = None
+    supported_generation_methods: tuple[str, ...] = ("generateContent", "countTokens")
+
+
+def dialect_of(request: Request) -> str:
+    """The one that a request outside the calls is answered in, by its path and headers."""
+    if request.url.path.startswith("/v1beta/"):
+        return "gemini"
+    return "anthropic_messages" if "anthropic-version" in request.headers else "openai_chat"
+
+
 class ModelsEndpoint:
     """Routes by their names, then models as `provider/model`; found by these or any name calls may use."""
 
@@ -54,20 +72,24 @@ class ModelsEndpoint:
             (name, None) for name in sorted(self._router.routes) if fits(policy.models, name)
         ]
         listed += [(_name(m), m) for m in self._router.directory.models() if _allowed(m, policy)]
-        if "anthropic-version" in request.headers:
-            data = [_anthropic(name, facts) for name, facts in listed]
-            return _json(
-                {
-                    "data": data,
-                    "has_more": False,
-                    "first_id": data[0].id if data else None,
-                    "last_id": data[-1].id if data else None,
-                }
-            )
-        return _json({"object": "list", "data": [_openai(name, facts) for name, facts in listed]})
+        match dialect_of(request):
+            case "anthropic_messages":
+                data = [_anthropic(name, facts) for name, facts in listed]
+                return _json(
+                    {
+                        "data": data,
+                        "has_more": False,
+                        "first_id": data[0].id if data else None,
+                        "last_id": data[-1].id if data else None,
+                    }
+                )
+            case "gemini":
+                return _json({"models": [_gemini(name, facts) for name, facts in listed]})
+            case _:
+                models = [_openai(name, facts) for name, facts in listed]
+                return _json({"object": "list", "data": models})
 
     async def get(self, request: Request) -> Response:
-        anthropic = "anthropic-version" in request.headers
         asked = request.path_params["id"]
         try:
             caller = await self._access.caller(joined(request.scope["headers"]))
@@ -75,7 +97,13 @@ class ModelsEndpoint:
         except GatewayError as error:
             return _refusal(request, error)
         name = asked if facts is None else _name(facts)
-        return _json(_anthropic(name, facts) if anthropic else _openai(name, facts))
+        match dialect_of(request):
+            case "anthropic_messages":
+                return _json(_anthropic(name, facts))
+            case "gemini":
+                return _json(_gemini(name, facts))
+            case _:
+                return _json(_openai(name, facts))
 
     def _facts(self, name: str, policy: Policy) -> ModelFacts | None:
         """None for a route, which has none of its own. Raises GatewayError(not_found | ...)."""
@@ -101,8 +129,7 @@ def _allowed(facts: ModelFacts, policy: Policy) -> bool:
 
 
 def _refusal(request: Request, error: GatewayError) -> Response:
-    anthropic = "anthropic-version" in request.headers
-    dialect = DIALECTS["anthropic_messages" if anthropic else "openai_chat"]
+    dialect = DIALECTS[dialect_of(request)]
     return Response(
         dialect.render_error(error, request.scope["gateway.request_id"]),
         error.status,
@@ -123,6 +150,17 @@ def _openai(name: str, facts: ModelFacts | None) -> OpenAIModel:
 
 def _anthropic(name: str, facts: ModelFacts | None) -> AnthropicModel:
     return AnthropicModel(id=name, display_name=name if facts is None else facts.name)
+
+
+def _gemini(name: str, facts: ModelFacts | None) -> GeminiModel:
+    if facts is None:
+        return GeminiModel(name=f"models/{name}", display_name=name)
+    return GeminiModel(
+        name=f"models/{name}",
+        display_name=facts.name,
+        input_token_limit=facts.context_tokens,
+        output_token_limit=facts.max_output_tokens,
+    )
 
 
 def _name(facts: ModelFacts) -> str:

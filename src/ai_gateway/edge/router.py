@@ -21,10 +21,10 @@ from .admin.endpoints import admin_pages
 from .admin.guard import Guard
 from .admin.table import AdminParts, admin_table
 from .asgi import App, Message, Receive, Scope, Send
-from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of
+from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of, route_path
 from .documents import DocumentEndpoints
 from .forwards import FORWARD_ROUTES, PASS_THROUGH, ForwardEndpoint, ForwardRoute
-from .models import ModelsEndpoint
+from .models import ModelsEndpoint, dialect_of
 from .operations import OperationsEndpoints
 from .readiness import Readiness
 from .usage import UsageEndpoint
@@ -80,7 +80,7 @@ def build_edge(parts: Parts) -> App:
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            call = calls.get(scope["path"])
+            call = calls.get(scope["path"]) or calls.get(route_path(scope["path"]))
             if call is not None and scope["method"] == "POST":
                 await call(scope, receive, send)
                 return
@@ -132,12 +132,17 @@ def _pages(parts: Parts) -> Starlette:
             Route("/v1/models", models.list),
             Route("/v1/models/{id:path}", models.get),
             Route("/v1/usage", UsageEndpoint(parts.access, parts.admin.ledger).get),
+            # Only a wrong method leads here: a POST has gone to its endpoint before.
+            *(
+                Route(route.path.replace("{model}", "{model:path}"), _wrong_method)
+                for route in CALL_ROUTES
+            ),
+            Route("/v1beta/models", models.list),
+            Route("/v1beta/models/{id:path}", models.get),
             Route("/openapi.json", documents.openapi),
             Route("/docs", documents.page),
             Route("/", documents.page),
             *admin_pages(table, guard, parts.log),
-            # Only a wrong method leads here: a POST has gone to its endpoint before.
-            *(Route(route.path, _wrong_method) for route in CALL_ROUTES),
         ],
         exception_handlers={404: _not_found, 405: _wrong_method, 500: _internal},
     )
@@ -184,7 +189,7 @@ async def _not_found(request: HttpRequest, error: Exception) -> Response:
 
 
 async def _wrong_method(request: HttpRequest, error: Exception | None = None) -> Response:
-    allowed = "POST" if any(r.path == request.url.path for r in CALL_ROUTES) else "GET"
+    allowed = "POST" if any(r.path == route_path(request.url.path) for r in CALL_ROUTES) else "GET"
     response = _error(
         request, GatewayError("method_not_allowed", f"This path takes {allowed} requests.")
     )
@@ -197,7 +202,6 @@ async def _internal(request: HttpRequest, error: Exception) -> Response:
 
 
 def _error(request: HttpRequest, error: GatewayError) -> Response:
-    anthropic = "anthropic-version" in request.headers
-    dialect = DIALECTS["anthropic_messages" if anthropic else "openai_chat"]
+    dialect = DIALECTS[dialect_of(request)]
     body = dialect.render_error(error, request.scope["gateway.request_id"])
     return Response(body, error.status, media_type="application/json")

@@ -34,6 +34,10 @@ class Request(Struct, frozen=True, kw_only=True):
     """`time.perf_counter()` when the head had arrived."""
     timeout: float | None = None
     """The caller's own limit in seconds (`x-gateway-timeout-ms`); it only shortens."""
+    path_model: str | None = None
+    """The model, where the dialect names it in the path and not in the body."""
+    path_stream: bool = False
+    """Likewise the wish for a stream."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):

@@ -182,7 +182,7 @@ class Asker:
         outcome.attempts.append(asking.attempt)
         outcome.target = destination.target
         request = UpstreamRequest(
-            address=door.address,
+            address=door.stream_address if exchange.stream else door.address,
             body=rendered.body,
             headers=(
                 *_forwarded(destination, outcome.request),

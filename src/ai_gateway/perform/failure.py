@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ai_gateway.dialects.dialect import ProviderError
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
-from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED
+from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED, CREDENTIAL_REFUSED_CODE
 from ai_gateway.model.errors import ErrorKind, GatewayError
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.upstream.faults import UpstreamFault
@@ -148,6 +148,10 @@ def from_status(
     """
     body = _without(body, secret)
     error = PROVIDER_DIALECTS[destination.dialect].parse_error(status, body)
+    said = status
+    if error.code == CREDENTIAL_REFUSED_CODE:
+        # Whatever the status: Google refuses an unknown key with a 400.
+        status = status if status in CREDENTIAL_REFUSED else 401
     headers = [(n.decode(), v) for n in _ERROR_HEADERS if (v := header(n)) is not None]
     told = from_provider(error, destination.target.provider)
     if 500 <= status < 600:
@@ -169,9 +173,9 @@ def from_status(
     return Failed(
         told,
         label=error.kind,
-        detail=f"the provider answered {status}",
+        detail=f"the provider answered {said}",
         health=_health(status),
-        status=status,
+        status=said,
         relayed=Relayed(error.kind, status, body, headers) if relayable else None,
         again=again,
         elsewhere=(

@@ -5,6 +5,7 @@ made once per model and kept.
 """
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -66,21 +67,22 @@ class Directory:
             for name, credential in credentials.items()
         }
         self._configured = frozenset(credentials)
-        self._kept: dict[tuple[Operation, str], Destination] = {}
+        self._kept: dict[tuple[Operation, str, str], Destination] = {}
 
     @property
     def configured(self) -> frozenset[str]:
         return self._configured
 
-    def destination(self, operation: Operation, model: str) -> Destination:
-        """Where a model's calls go. Raises GatewayError(not_found | invalid_request)."""
-        kept = self._kept.get((operation, model))
+    def destination(self, operation: Operation, model: str, dialect: str = "") -> Destination:
+        """Where a model's calls go. `dialect` is the caller's: a provider that speaks it is asked
+        in it. Raises GatewayError(not_found | invalid_request)."""
+        kept = self._kept.get((operation, model, dialect))
         if kept is not None:
             return kept
-        made = self._destination(operation, model)
+        made = self._destination(operation, model, dialect)
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[(operation, model)] = made
+        self._kept[(operation, model, dialect)] = made
         return made
 
     def gate(self, provider: str | None, model: str | None, default: str) -> Gate:
@@ -121,10 +123,14 @@ class Directory:
             for facts in self._catalogue.models_of(provider)
         ]
 
-    def _destination(self, operation: Operation, model: str) -> Destination:
+    def _destination(self, operation: Operation, model: str, dialect: str) -> Destination:
         provider_name, upstream_model = self._catalogue.resolve(model, self._configured)
         provider = self._catalogue.providers[provider_name]
+        facts = self._catalogue.facts(provider_name, upstream_model)
         endpoint = provider.operations.get(operation)
+        if operation == "chat":
+            spoken = "openai_responses" if facts.responses_only else dialect
+            endpoint = provider.chat_in.get(spoken, endpoint)
         if endpoint is None and operation == "count_tokens":
             # Answered by estimate; where the chat would go still tells whose tokens are meant.
             endpoint = provider.operations.get("chat")
@@ -137,16 +143,18 @@ class Directory:
                 code="unsupported_operation",
             )
         credential = self._credentials[provider_name]
-        facts = self._catalogue.facts(provider_name, upstream_model)
-        url = credential.base_url + endpoint.path
+        # A caller chose the name: in a path it must not become more than a name.
+        named = quote(upstream_model.removeprefix("models/"), safe="")
+        paths = (endpoint.path, endpoint.stream_path or endpoint.path)
+        whole, stream = (credential.base_url + path.replace("{model}", named) for path in paths)
+        doors: list[Door] = []
+        for key in self._keys[provider_name]:
+            headers = _headers(provider, key.secret, self._user_agent)
+            at = address(whole, headers)
+            doors.append(Door(at, key, at if stream == whole else address(stream, headers)))
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
-            doors=Doors(
-                [
-                    Door(address(url, _headers(provider, key.secret, self._user_agent)), key)
-                    for key in self._keys[provider_name]
-                ]
-            ),
+            doors=Doors(doors),
             vitals=self._vitals.of(provider_name, upstream_model),
             dialect=endpoint.dialect,
             render=_render_target(provider, upstream_model, facts),
@@ -179,7 +187,7 @@ def _headers(provider: Provider, secret: str | None, user_agent: str) -> list[tu
         match provider.auth:
             case "bearer":
                 headers.append(("authorization", f"Bearer {secret}"))
-            case "x-api-key" | "api-key":
+            case "x-api-key" | "api-key" | "x-goog-api-key":
                 headers.append((provider.auth, secret))
             case "none":
                 pass

@@ -24,10 +24,19 @@ class Key:
 class Door:
     """One credential's way to one destination: an address whose head holds it."""
 
-    __slots__ = ("address", "key", "remaining_requests", "remaining_tokens", "resting_until")
+    __slots__ = (
+        "address",
+        "key",
+        "remaining_requests",
+        "remaining_tokens",
+        "resting_until",
+        "stream_address",
+    )
 
-    def __init__(self, address: Address, key: Key) -> None:
+    def __init__(self, address: Address, key: Key, stream_address: Address | None = None) -> None:
         self.address = address
+        self.stream_address = stream_address or address
+        """Where a stream is asked for; the same at most providers."""
         self.key = key
         self.resting_until = 0.0
         """Throttled (429), or known to have nothing left: until then others go first."""

@@ -59,7 +59,7 @@ class Router:
         self._routes: dict[str, Route] = dict(routes)
         self._clock = clock
         self._random = random
-        self._kept: dict[tuple[Operation, str], Resolved] = {}
+        self._kept: dict[tuple[Operation, str, str], Resolved] = {}
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -70,14 +70,17 @@ class Router:
         self._routes = dict(routes)
         self._kept = {}
 
-    def resolve(self, operation: Operation, name: str, policy: Policy = UNRESTRICTED) -> Resolved:
-        """Raises GatewayError(not_found | permission | invalid_request)."""
-        resolved = self._kept.get((operation, name))
+    def resolve(
+        self, operation: Operation, name: str, policy: Policy = UNRESTRICTED, dialect: str = ""
+    ) -> Resolved:
+        """`dialect`: the caller's, in which a provider is asked that speaks it. Raises
+        GatewayError(not_found | permission | invalid_request)."""
+        resolved = self._kept.get((operation, name, dialect))
         if resolved is None:
-            resolved = self._resolve(operation, name)
+            resolved = self._resolve(operation, name, dialect)
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[(operation, name)] = resolved
+            self._kept[(operation, name, dialect)] = resolved
         if policy.models != ANY and not fits(policy.models, name, *resolved.names):
             raise GatewayError(
                 "permission",
@@ -87,15 +90,15 @@ class Router:
             )
         return resolved
 
-    def _resolve(self, operation: Operation, name: str) -> Resolved:
+    def _resolve(self, operation: Operation, name: str, dialect: str) -> Resolved:
         route = self._routes.get(name)
         if route is None:
-            found = (Candidate(destination=self.directory.destination(operation, name)),)
+            found = (Candidate(destination=self.directory.destination(operation, name, dialect)),)
             facts = found[0].destination.facts
             names = (facts.name, f"{facts.provider}/{facts.name}")
         else:
             names = ()
-            found = candidates_of(self.directory, operation, route)
+            found = candidates_of(self.directory, operation, route, dialect)
         return Resolved(
             name=name,
             route=PLAIN if route is None else route,
@@ -169,14 +172,14 @@ def _sticky_key(route: Route, exchange: Exchange, caller: Caller) -> str:
 
 
 def candidates_of(
-    directory: Directory, operation: Operation, route: Route
+    directory: Directory, operation: Operation, route: Route, dialect: str = ""
 ) -> tuple[Candidate, ...]:
     """Those of a route's targets that offer the operation. Raises GatewayError where none does."""
     found: list[Candidate] = []
     refused: GatewayError | None = None
     for target in route.targets:
         try:
-            destination = directory.destination(operation, target.model)
+            destination = directory.destination(operation, target.model, dialect)
         except GatewayError as error:
             refused = refused or error
             continue

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
-from ai_gateway.catalogue.provider import Provider, custom_provider, load_providers
+from ai_gateway.catalogue.provider import Auth, Provider, custom_provider, load_providers
 
 from .declared import BY_NAME, SETTINGS, Setting
 from .otlp import TracesEndpoint, traces_endpoint
@@ -301,18 +301,18 @@ class _Loader:
         url, line = fields["base_url"]
         base = self._base_url(url, f"{self._file}:{line}", f"providers.{name}.base_url", "")
         auth = fields.get("auth", ("bearer", 0))[0]
-        if auth not in ("bearer", "x-api-key", "api-key", "none"):
+        if auth not in get_args(Auth):
             self._problem(
                 where,
                 f"providers.{name}.auth",
-                "must be bearer, x-api-key, api-key or none",
+                f"must be one of {', '.join(get_args(Auth))}",
                 "Correct it.",
             )
             return None
         if base is None:
             return None
         embeddings = fields.get("embeddings", ("false", 0))[0].lower() in ("true", "yes", "on")
-        provider = custom_provider(name, base, auth=auth, embeddings=embeddings)
+        provider = custom_provider(name, base, auth=cast(Auth, auth), embeddings=embeddings)
         keys, origin = self._keys(provider, fields, entry)
         return ConfiguredProvider(provider=provider, base_url=base, keys=keys, key_origin=origin)
 

@@ -4,6 +4,7 @@ from ai_gateway.dialects.dialect import Dialect
 
 from .answers import parse_answer, peek_answer, render_answer
 from .blocks import DIALECT
+from .count_tokens import COUNTING
 from .decoder import MessagesDecoder
 from .encoder import MessagesEncoder
 from .errors import parse_error, render_error, render_stream_error
@@ -34,4 +35,5 @@ ANTHROPIC_MESSAGES = Dialect(
     parse_error=parse_error,
     render_error=render_error,
     render_stream_error=render_stream_error,
+    counting=COUNTING,
 )

@@ -3,6 +3,7 @@
 from ai_gateway.dialects.dialect import Dialect
 
 from .answers import parse_answer, peek_answer, render_answer
+from .count_tokens import COUNTING
 from .decoder import GeminiDecoder
 from .encoder import GeminiEncoder
 from .errors import parse_error, render_error, render_stream_error
@@ -42,4 +43,5 @@ GEMINI = Dialect(
     parse_error=parse_error,
     render_error=render_error,
     render_stream_error=render_stream_error,
+    counting=COUNTING,
 )
