@@ -35,6 +35,8 @@ COPY --from=build /dist/ai-gateway.cdx.json /usr/share/sbom/ai-gateway.cdx.json
 ENV PATH=/opt/ai-gateway/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    ACCESS=until-keys \
+    DATA_DIR=/var/lib/ai-gateway \
     HOST=0.0.0.0 \
     PORT=8080
 USER 10001:10001

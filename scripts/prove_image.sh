@@ -47,22 +47,25 @@ mount -t tmpfs -o size=64m tmpfs "$root/tmp"
 mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
 cd "$root"
 exec chroot --userspec=10001:10001 "$root" env -i \
-    PATH=/opt/ai-gateway/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT="$port" "$@"
+    PATH=/opt/ai-gateway/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT="$port" \
+    ACCESS=until-keys DATA_DIR=/var/lib/ai-gateway "$@"
 INSIDE
 inside() { unshare -m bash "$folder/inside.sh" "$root" "$@"; }
 
 echo "version: $(inside ai-gateway --version)"
 echo "user: $(inside id)"
 echo "writes to its root: $(inside sh -c '! touch /x /opt/ai-gateway/x 2>/dev/null' && echo refused)"
-said=$(inside ai-gateway serve 2>&1) && echo "without a key or ACCESS: served" ||
-    echo "without a key or ACCESS: refused ($said)"
-unshare -m bash "$folder/inside.sh" "$root" ACCESS=open ENDPOINT_GRACE=0 ai-gateway serve >"$folder/serve.log" 2>&1 &
+said=$(inside ACCESS=auto ai-gateway serve 2>&1) && echo "without a key, ACCESS=auto: served" ||
+    echo "without a key, ACCESS=auto: refused ($said)"
+unshare -m bash "$folder/inside.sh" "$root" ENDPOINT_GRACE=0 ai-gateway serve >"$folder/serve.log" 2>&1 &
 serving=$!
 for _ in $(seq 100); do
     curl -sf -o /dev/null http://127.0.0.1:$port/health && break
     sleep 0.1
 done
 echo "health: $(curl -sf http://127.0.0.1:$port/health)"
+call='{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
+echo "a call: $(curl -sf "http://127.0.0.1:$port/v1/chat/completions" --json "$call" | grep -o simulator | head -1)"
 echo "memory: $(grep VmRSS /proc/$serving/status | tr -s '\t ' ' ')"
 # The HEALTHCHECK's own words.
 check=$(python3 -c 'import json, sys

@@ -154,6 +154,22 @@ async def _run(settings: Settings, listener: socket.socket) -> int:
     return 0
 
 
+def _exposed(settings: Settings) -> Sequence[str]:
+    """What others can reach without a key is said at every start."""
+    if listening_is_safe(settings.host) or settings.access in ("auto", "closed"):
+        return ()
+    if settings.access == "open":
+        return (
+            f"ACCESS=open: whoever reaches {settings.host}:{settings.port} calls at your cost.",
+        )
+    if settings.admin_key is None and not settings.keys:
+        return (
+            "ACCESS=until-keys: until there is ADMIN_KEY or a key, whoever reaches "
+            f"{settings.host}:{settings.port} calls at your cost.",
+        )
+    return ()
+
+
 def _banner(settings: Settings, port: int, *, simulated: bool) -> None:
     """On standard error: standard output holds the log, a JSON line each."""
     address = f"http://{settings.host}:{port}"
@@ -170,7 +186,7 @@ def _banner(settings: Settings, port: int, *, simulated: bool) -> None:
         ]
     else:
         lines += [f"  {line}" for line in provider_lines(settings)]
-    lines += [f"  warning: {warning}" for warning in settings.warnings]
+    lines += [f"  warning: {warning}" for warning in (*settings.warnings, *_exposed(settings))]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 

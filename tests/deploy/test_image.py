@@ -66,7 +66,8 @@ def test_the_image_builds_and_serves_on_a_read_only_root(tmp_path: Path) -> None
     assert told["writes to its root"] == "refused"
     assert told["health"] == '{"status":"healthy","service":"ai-gateway"}'
     assert told["health check"] == "passed"
-    assert told["without a key or ACCESS"].startswith("refused")
+    assert told["without a key, ACCESS=auto"].startswith("refused")
+    assert told["a call"] == "simulator"
     assert told["end by SIGTERM"] == "0"
     names = {c["name"] for c in json.loads(told["bill of materials"])["components"]}
     assert {"ai-gateway", "uvicorn", "msgspec"} <= names

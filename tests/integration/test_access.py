@@ -57,6 +57,8 @@ async def test_static_keys_close_the_gateway_and_work(
         ({"ADMIN_KEY": ADMIN}, 401, 401),
         ({"ACCESS": "closed"}, 401, 401),
         ({"ACCESS": "open"}, 200, 200),
+        ({"ACCESS": "until-keys"}, 200, 200),
+        ({"ACCESS": "until-keys", "ADMIN_KEY": ADMIN}, 401, 401),
         ({"ACCESS": "open", "ADMIN_KEY": ADMIN}, 200, 401),
     ],
 )

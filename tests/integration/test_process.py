@@ -106,6 +106,32 @@ def test_an_address_others_can_reach_is_refused_unless_it_is_said(host: str) -> 
     assert "ACCESS=open" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("environ", "warned"),
+    [
+        ({"ACCESS": "open"}, "ACCESS=open"),
+        ({"ACCESS": "until-keys"}, "ACCESS=until-keys"),
+        ({"ACCESS": "until-keys", "ADMIN_KEY": "a-good-and-long-admin-key-of-32-characters"}, ""),
+    ],
+)
+def test_what_others_reach_without_a_key_is_said_at_the_start(
+    environ: dict[str, str], warned: str
+) -> None:
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "ai_gateway"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOST": "0.0.0.0",
+             "PORT": "0", "DATA_DIR": "/nonexistent", "LEDGER": "off", **environ},
+    )  # fmt: skip
+    assert serving.stderr is not None
+    said = serving.stderr.readline().decode()
+    time.sleep(0.2)
+    serving.kill()
+    said += serving.communicate()[1].decode()
+    assert " serving on " in said
+    assert ("calls at your cost" in said) == bool(warned)
+    assert warned in said
+
+
 def test_bad_settings_end_the_start_naming_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("\nprot: 1\n")
     for command in ("serve", "check"):

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from .administer import Administration
     from .store import KeyStore
 
-Mode = Literal["auto", "open", "closed"]
+Mode = Literal["auto", "until-keys", "open", "closed"]
 
 
 class AccessSettings(Struct, frozen=True, kw_only=True):
     mode: Mode
-    """`auto`: closed once there is anything to show a key to: ADMIN_KEY or a key."""
+    """`auto` and `until-keys`: closed once there is anything to show a key to, ADMIN_KEY or a key.
+    They differ in the addresses that are listened on before, which is no matter here."""
     has_admin_key: bool
     tenants: Mapping[str, ConfiguredTenant]
     keys: Mapping[str, ConfiguredKey]
@@ -63,9 +64,8 @@ async def open_access(
     """`reveal` reads a secret by its reference; raises ValueError."""
     policies = {id: tenant.policy for id, tenant in settings.tenants.items()}
     static = static_keys(settings.keys, policies, reveal)
-    closed = settings.mode == "closed" or (
-        settings.mode == "auto" and (settings.has_admin_key or bool(static))
-    )
+    by_keys = settings.mode in ("auto", "until-keys")
+    closed = settings.mode == "closed" or (by_keys and (settings.has_admin_key or bool(static)))
     known = KnownKeys(settings.known_keys)
 
     @cache
@@ -80,7 +80,7 @@ async def open_access(
         from .store import KeyStore
 
         store = KeyStore(database, policies)
-        if settings.mode == "auto" and not closed:
+        if by_keys and not closed:
             closed = await _has_keys(store)
         if closed or settings.mode == "open":
             look_up = store.look_up

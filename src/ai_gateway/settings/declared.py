@@ -100,7 +100,7 @@ SETTINGS: tuple[Setting, ...] = (
             doc="The port to listen on; 0 takes a free one."),
     Setting(name="host", variable="HOST", default="127.0.0.1", parse=_text, group="server",
             doc="The address to listen on. Another than loopback needs keys (ADMIN_KEY, or some in "
-                "gateway.yaml, or ACCESS=closed), or ACCESS=open."),
+                "gateway.yaml, or ACCESS=closed), or ACCESS=open or until-keys."),
     Setting(name="mode", variable="GATEWAY_MODE", default="release", aliases=("GIN_MODE",),
             parse=_one_of("release", "debug"), group="server",
             doc="`debug` logs at level debug."),
@@ -112,10 +112,11 @@ SETTINGS: tuple[Setting, ...] = (
                 "balancers notice that /ready says no."),
     Setting(name="drain_timeout", variable="DRAIN_TIMEOUT", default=30.0, parse=_number(0, 3600),
             group="server", doc="Seconds that calls in flight are given to finish at shutdown."),
-    Setting(name="access", variable="ACCESS", default="auto", parse=_one_of("auto", "open", "closed"),
-            group="access",
+    Setting(name="access", variable="ACCESS", default="auto",
+            parse=_one_of("auto", "until-keys", "open", "closed"), group="access",
             doc="`closed`: every call needs a key. `open`: none does. `auto`: closed once there is "
-                "ADMIN_KEY or a key, else open, and only on loopback."),
+                "ADMIN_KEY or a key, else open, and only on loopback. `until-keys`: as `auto`, but on any "
+                "address, which the image has, since a container's loopback is no use to anybody."),
     Setting(name="admin_key", variable="ADMIN_KEY", default=None, parse=_text, secret=True,
             group="access", doc="Guards the admin API, by which tenants and keys are made."),
     Setting(name="metrics_key", variable="METRICS_KEY", default=None, parse=_text, secret=True,

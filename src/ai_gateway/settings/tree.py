@@ -37,7 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     mode: Literal["release", "debug"]
-    access: Literal["auto", "open", "closed"]
+    access: Literal["auto", "until-keys", "open", "closed"]
     workers: int
     admin_key: Secret | None
     metrics_key: Secret | None
