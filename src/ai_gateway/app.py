@@ -171,6 +171,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
                 access_changed=opened.changed,
                 ledger=None if account is None else account.queries,
             ),
+            loopback_only=not opened.access.closed and settings.access != "open",
             max_body_bytes=settings.max_body_bytes,
             max_upload_bytes=settings.max_upload_bytes,
             pass_through=settings.pass_through,

@@ -75,7 +75,7 @@ async def test_a_header_in_several_lines_is_one_list() -> None:
     async with providing(answers(b"{}")) as provider, serving(in_front_of(provider)) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(
-            b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"anthropic-beta: one\r\nanthropic-beta: two\r\ncontent-length: %d\r\n\r\n%b"
             % (len(body), body)
         )

@@ -14,7 +14,7 @@ CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 GOOD = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}'
 _PART = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     b"content-length: 9\r\n\r\n{"
 )
 
@@ -182,7 +182,7 @@ async def test_a_huge_body_is_refused_without_being_read(running: Running, decla
         await writer.drain()
     else:
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"transfer-encoding: chunked\r\n\r\n"
         )
         for _ in range(80):
@@ -199,7 +199,7 @@ async def test_a_header_bomb_is_refused(running: Running) -> None:
     many = b"".join(b"x-%d: y\r\n" % i for i in range(5000))
     assert b" 431 " in await _raw(running, _head(CHAT, 0, many))
     assert b" 431 " in await _raw(running, _head(CHAT, 0, b"x: " + b"y" * 200_000 + b"\r\n"))
-    endless = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 300_000
+    endless = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 300_000
     assert b" 431 " in await _raw(running, endless)
 
 
@@ -218,9 +218,9 @@ async def test_a_header_bomb_is_refused(running: Running) -> None:
 async def test_smuggling_and_split_headers_are_refused(running: Running, lines: bytes) -> None:
     got = await _raw(
         running,
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         + lines
-        + b"\r\n0\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+        + b"\r\n0\r\n\r\nGET /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
     )
     assert b" 400 " in got.split(b"\r\n")[0]
     assert b"healthy" not in got
@@ -230,17 +230,17 @@ async def test_trailers_never_become_headers(running: Running) -> None:
     body = b"%x\r\n%s\r\n0\r\nx-user-id: \x01evil\r\n\r\n" % (len(GOOD), GOOD)
     got = await _raw(
         running,
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"transfer-encoding: chunked\r\n\r\n" + body,
     )
     assert b"X-User-ID" not in got
 
 
 async def test_wrong_methods_and_unknown_paths_are_told(running: Running) -> None:
-    got = await _raw(running, b"GET /v1/chat/completions HTTP/1.1\r\nhost: x\r\n\r\n")
+    got = await _raw(running, b"GET /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert b" 405 " in got
     assert b"allow: POST" in got
-    got = await _raw(running, b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+    got = await _raw(running, b"POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n")
     assert b" 404 " in got
     assert b"unknown_path" in got
 
@@ -287,7 +287,7 @@ async def test_an_offer_to_upgrade_is_passed_over_and_the_body_read(
 
 
 async def test_an_upgrade_cannot_smuggle_a_request(running: Running) -> None:
-    hidden = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    hidden = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
     head = _head(CHAT, len(hidden), b"connection: upgrade\r\nupgrade: h2c\r\n")
     got = await _raw(running, head + hidden)
     assert b" 400 " in got.split(b"\r\n")[0]
@@ -296,7 +296,7 @@ async def test_an_upgrade_cannot_smuggle_a_request(running: Running) -> None:
 
 @pytest.mark.parametrize("line", [b"CONNECT /v1/models HTTP/1.1", b"CONNECT a.b:443 HTTP/1.1"])
 async def test_no_tunnel_is_opened(running: Running, line: bytes) -> None:
-    got = await _raw(running, line + b"\r\nhost: x\r\n\r\n")
+    got = await _raw(running, line + b"\r\nhost: localhost\r\n\r\n")
     assert got.split(b" ")[1] in (b"400", b"405")
 
 
@@ -304,8 +304,8 @@ async def test_no_tunnel_is_opened(running: Running, line: bytes) -> None:
     ("sent", "status"),
     [
         (b"", b""),
-        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ", b"408"),
-        (b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", b"404"),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx-slow: ", b"408"),
+        (b"POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{", b"404"),
         (_PART, b"408"),
     ],
     ids=["nothing at all", "half a head", "half a body nobody reads", "half a body"],
@@ -351,7 +351,7 @@ async def test_a_half_request_behind_another_does_not_spoil_its_answer(
 
 def _head(path: str, length: int, more: bytes = b"") -> bytes:
     return (
-        b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n%s\r\n" % (path.encode(), length, more)
     )
 
@@ -368,5 +368,45 @@ async def _raw(running: Running, data: bytes) -> bytes:
                     break
     except (TimeoutError, ConnectionError):
         pass
+    writer.close()
+    return got
+
+
+ELSEWHERE = [
+    {"host": "evil.example"},
+    {"host": "evil.example:8080"},
+    {"host": "127.0.0.1.evil.example"},
+    {"origin": "https://evil.example"},
+    {"host": "[::1"},
+]
+
+
+@pytest.mark.parametrize("headers", ELSEWHERE)
+async def test_a_web_page_that_makes_its_name_mean_this_machine_is_turned_away(
+    headers: dict[str, str],
+) -> None:
+    async with serving({}) as running:
+        got = await raw(running.port, headers)
+        assert b" 403 " in got.split(b"\r\n")[0]
+        assert b"not_this_machine" in got
+    async with serving({"ACCESS": "open"}) as running:
+        assert b" 200 " in (await raw(running.port, headers)).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"host": "localhost"}, {"host": "127.0.0.1:1"}, {"host": "[::1]:8080"},
+     {"origin": "http://localhost:3000"}],
+)  # fmt: skip
+async def test_programs_on_this_machine_are_let_in(headers: dict[str, str]) -> None:
+    async with serving({}) as running:
+        assert b" 200 " in (await raw(running.port, headers)).split(b"\r\n")[0]
+
+
+async def raw(port: int, headers: dict[str, str]) -> bytes:
+    lines = "".join(f"{n}: {v}\r\n" for n, v in {"host": "localhost", **headers}.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /health HTTP/1.1\r\n{lines}connection: close\r\n\r\n".encode())
+    got = await asyncio.wait_for(reader.read(-1), 5)
     writer.close()
     return got

@@ -38,7 +38,7 @@ async def test_sigterm_lets_streams_finish_and_exits_with_0(tmp_path: Path) -> N
         body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"x"}]}'
         for _, writer in opened:
             writer.write(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
                 b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
                 % (len(body), body)
             )
@@ -66,7 +66,7 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         body = b'{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]}'
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         await asyncio.sleep(0.3)

@@ -306,7 +306,7 @@ async def test_a_caller_who_leaves_takes_the_provider_call_along() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
             body = asked("gpt-4o", stream=stream)
             writer.write(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
                 b"content-length: %d\r\n\r\n%s" % (len(body), body)
             )
             if stream:
@@ -334,7 +334,7 @@ async def test_callers_who_leave_leave_no_task_or_socket_behind() -> None:
         model = "gpt-4o" if number % 2 else "claude-sonnet-4-5"
         body = asked(model, stream=number % 3 > 0).replace(b'"max_tokens": 9', b'"max_tokens": 999')
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"%bcontent-length: %d\r\n\r\n%b" % (wait + pace, len(body), body)
         )
         await asyncio.sleep(0.01 * (number % 9))
@@ -370,7 +370,7 @@ async def test_a_caller_who_stops_reading_is_let_go(monkeypatch: pytest.MonkeyPa
         _, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1000)
         body = asked("gpt-4o", stream=True)
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         started = time.monotonic()
@@ -396,7 +396,7 @@ async def test_a_slow_reader_holds_the_provider_back() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1000)
         body = asked("gpt-4o", stream=True)
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         await reader.read(100)

@@ -195,7 +195,7 @@ async def test_a_frame_that_breaks_the_protocol_closes_the_socket_and_nothing_el
     async with serving({}) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(
-            b"GET /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\n"
+            b"GET /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\n"
             b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
             b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )

@@ -27,6 +27,7 @@ from .forwards import FORWARD_ROUTES, PASS_THROUGH, ForwardEndpoint, ForwardRout
 from .models import ModelsEndpoint, dialect_of
 from .operations import OperationsEndpoints
 from .readiness import Readiness
+from .rebinding import LoopbackGuard
 from .usage import UsageEndpoint
 from .websocket import WebSocketEndpoint
 
@@ -46,6 +47,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     metrics_key: str | None
     """Asked of who reads the metrics; None: nobody is asked."""
     admin: AdminParts
+    loopback_only: bool
+    """No key is asked for: only programs on this machine are let in."""
     max_body_bytes: int
     max_upload_bytes: int
     pass_through: tuple[str, ...]
@@ -78,7 +81,12 @@ def build_edge(parts: Parts) -> App:
     passed = frozenset(parts.pass_through)
     pages = _count(_pages(parts), parts.metrics)
 
+    guard = LoopbackGuard() if parts.loopback_only else None
+
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
+        if guard is not None and not guard.lets_in(scope["headers"]):
+            await _turn_away(scope, receive, send)
+            return
         if scope["type"] == "http":
             call = calls.get(scope["path"]) or calls.get(route_path(scope["path"]))
             if call is not None and scope["method"] == "POST":
@@ -105,6 +113,23 @@ def build_edge(parts: Parts) -> App:
             await send({"type": "websocket.close", "code": 1000})
 
     return edge
+
+
+async def _turn_away(scope: Scope, receive: Receive, send: Send) -> None:
+    scope.pop("gateway.cycle", None)
+    scope.pop("gateway.connection", None)
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    error = GatewayError(
+        "permission",
+        "Without keys this gateway serves programs on its own machine: call it as localhost or "
+        "127.0.0.1, and not from a web page. Set ADMIN_KEY, or ACCESS=open, to open it.",
+        code="not_this_machine",
+    )
+    body = DIALECTS["openai_chat"].render_error(error, "")
+    await Response(body, error.status, media_type="application/json")(scope, receive, send)
 
 
 def _forward(parts: Parts, route: ForwardRoute) -> ForwardEndpoint:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-FaultCause = Literal["connect", "timeout", "reset", "too_large", "protocol"]
+FaultCause = Literal["connect", "timeout", "reset", "too_large", "protocol", "credential"]
 
 
 class UpstreamFault(Exception):

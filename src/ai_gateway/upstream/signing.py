@@ -48,7 +48,8 @@ class AwsSigner:
 def _aws_credentials() -> Any:
     from botocore.session import get_session  # pyright: ignore
 
-    return get_session().get_credentials()
+    session: Any = get_session()
+    return session.get_credentials()
 
 
 def _signed(
@@ -60,7 +61,8 @@ def _signed(
     request: Any = AWSRequest(
         method="POST", url=url, data=body, headers={"content-type": "application/json"}
     )
-    SigV4Auth(credentials, service, region).add_auth(request)
+    signature: Any = SigV4Auth(credentials, service, region)
+    signature.add_auth(request)
     return [
         (name.lower().encode(), str(value).encode("latin-1"))
         for name, value in request.headers.items()
