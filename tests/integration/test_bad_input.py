@@ -240,7 +240,9 @@ async def test_wrong_methods_and_unknown_paths_are_told(running: Running) -> Non
     got = await _raw(running, b"GET /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert b" 405 " in got
     assert b"allow: POST" in got
-    got = await _raw(running, b"POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n")
+    got = await _raw(
+        running, b"POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+    )
     assert b" 404 " in got
     assert b"unknown_path" in got
 

@@ -208,7 +208,8 @@ async def test_a_providers_own_paths_are_closed_unless_it_is_named() -> None:
             )
             assert b"404" in climbing.split(b"\r\n")[0] or b"400" in climbing.split(b"\r\n")[0]
             encoded = await _raw(
-                running.port, b"GET /openai/%2e%2e/%2e%2e/secret HTTP/1.1\r\nhost: localhost\r\n\r\n"
+                running.port,
+                b"GET /openai/%2e%2e/%2e%2e/secret HTTP/1.1\r\nhost: localhost\r\n\r\n",
             )
             assert b" 400 " in encoded.split(b"\r\n")[0]
     assert [g.path for g in provider.got] == ["/v1/fine_tuning/jobs?limit=2"] * 2
