@@ -77,6 +77,9 @@ def gateway(upstream_url: str) -> Generator[tuple[int, float], None, None]:
         OPENAI_BASE_URL=f"{upstream_url}/v1",
         ANTHROPIC_API_KEY="bench",
         ANTHROPIC_BASE_URL=f"{upstream_url}/v1",
+        # Limits are in force, and never reached.
+        RATE_LIMIT_CAPACITY="1000000000",
+        RATE_LIMIT_REFILL_RATE="1000000000",
     )
     with _running(process) as pid:
         wait_until_answers(f"http://127.0.0.1:{GATEWAY_PORT}")

@@ -140,7 +140,8 @@ async def serving(
     """The gateway, as `ai-gateway serve` builds it, on a free port. Without a cache unless one is
     asked for, so that a call that comes twice reaches its provider twice."""
     with TemporaryDirectory(prefix="ai-gateway-") as directory:
-        given = {"LOG_LEVEL": "error", "CACHE_TTL": "0", "DATA_DIR": directory, **environ}
+        given = {"LOG_LEVEL": "error", "CACHE_TTL": "0", "RATE_LIMIT_CAPACITY": "0"}
+        given |= {"DATA_DIR": directory, **environ}
         async with _served(load_settings(given, config)) as running:
             yield running
 

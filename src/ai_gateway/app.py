@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
 from time import monotonic, perf_counter
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -25,7 +26,11 @@ from ai_gateway.forward import Forwarder
 from ai_gateway.guardrails.build import build_guardrails
 from ai_gateway.ledger.build import LedgerSettings, OpenLedger
 from ai_gateway.ledger.ledger import NoLedger
+from ai_gateway.limits.limits import BudgetWarning, Limits, NoSpending, Spending
+from ai_gateway.limits.rules import GatewayRules
 from ai_gateway.model.call import GATEWAY_ITSELF
+from ai_gateway.model.policy import RateLimit
+from ai_gateway.model.redis_address import RedisLogin
 from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.destinations import Credential, Directory
@@ -36,6 +41,9 @@ from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
+from ai_gateway.spending import LedgerSpending
+from ai_gateway.state.memory import MemoryState
+from ai_gateway.state.store import State
 from ai_gateway.storage.database import Database, database_url
 from ai_gateway.telemetry.log import Level, Log
 from ai_gateway.telemetry.loop_lag import LoopLag
@@ -144,7 +152,19 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             GATEWAY_ITSELF, "moderations", "/v1/moderations", body, timeout
         ),
     )
+    state = await _open_state(settings, metrics, log)
+    if settings.limits_on_state_loss == "refuse":
+        readiness.add(state.trouble)
+    else:
+        readiness.add_note(state.trouble)
     pipeline = Pipeline(
+        limits=_limits(
+            settings,
+            state,
+            NoSpending() if account is None else LedgerSpending(account.queries),
+            metrics,
+            log,
+        ),
         access=opened.access,
         ledger=NoLedger() if account is None else account.ledger,
         router=router,
@@ -192,6 +212,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             simulated=simulated,
         )
     finally:
+        await state.close()
         await opened.close()
         if account is not None:
             await account.close()
@@ -252,6 +273,75 @@ def _cache(settings: Settings) -> Cache | NoCache:
         return NoCache()
     book = RuleBook(Rules(ttl=settings.cache_ttl * 60))
     return Cache(book, MemoryStore(settings.cache_memory_bytes, monotonic))
+
+
+async def _open_state(settings: Settings, metrics: Metrics, log: Log) -> State:
+    if settings.redis_addr is None:
+        return MemoryState()
+    # Only who uses Redis pays for importing it.
+    from ai_gateway.state.open import open_redis_state
+
+    degraded = metrics.gauge("gateway_state_degraded").of()
+    losses = metrics.counter("gateway_state_losses_total").of()
+
+    def changed(reason: str | None) -> None:
+        degraded.set(0 if reason is None else 1)
+        if reason is None:
+            log.event("info", "state_back")
+        else:
+            losses.add(1)
+            log.event("error", "state_lost", why=reason, limits=settings.limits_on_state_loss)
+
+    return await open_redis_state(
+        settings.redis_addr,
+        RedisLogin(
+            user=settings.redis_user,
+            password=None if settings.redis_password is None else settings.redis_password.reveal(),
+            ca=settings.redis_ca,
+        ),
+        timeout=settings.redis_timeout,
+        refuse=settings.limits_on_state_loss == "refuse",
+        changed=changed,
+    )
+
+
+def _limits(
+    settings: Settings, state: State, spending: Spending, metrics: Metrics, log: Log
+) -> Limits:
+    limits = settings.limits
+    stated = any(one.per == "user" and one.unit == "requests" for one in limits)
+    if settings.rate_limit_capacity and not stated:
+        per_user = RateLimit(
+            per="user",
+            capacity=settings.rate_limit_capacity,
+            refill=settings.rate_limit_refill_rate,
+        )
+        limits = (*limits, per_user)
+
+    def warned(warning: BudgetWarning) -> None:
+        account = warning.account
+        labels = (account.per, account.unit, account.period)
+        metrics.counter("gateway_budget_warnings_total").of(*labels).add(1)
+        log.event(
+            "warning",
+            "budget_passed",
+            tenant=warning.tenant,
+            per=account.per,
+            name=account.name,
+            unit=account.unit,
+            period=account.period,
+            used=warning.used,
+            soft_limit=account.soft,
+        )
+
+    return Limits(
+        state,
+        GatewayRules(limits=limits, budgets=settings.budgets, zone=ZoneInfo(settings.timezone)),
+        spending=spending,
+        assumed_output=settings.reserve_output_tokens,
+        warned=warned,
+        refuse_uncounted=settings.limits_on_state_loss == "refuse",
+    )
 
 
 def _simulated(port: int) -> Mapping[str, Credential]:

@@ -1,13 +1,13 @@
 """The path of a call. `Pipeline.run` reads like the list in ARCHITECTURE.md:
 
-    identify -> parse -> resolve -> guard -> recall -> plan -> perform -> remember -> settle
+    identify -> parse -> resolve -> guard -> admit -> recall -> plan -> perform -> remember -> settle
 
-(admit takes its place in it when it is built.) No step knows HTTP:
-what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
+No step knows HTTP: what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
 once, however it ends: answer, error, time-out, the caller leaving, shutdown.
 """
 
 import asyncio
+from math import ceil
 from random import getrandbits
 from time import perf_counter, time
 
@@ -19,6 +19,7 @@ from ai_gateway.forward import Forwarder, ForwardReply, Passing
 from ai_gateway.guardrails.guardrails import Guardrails
 from ai_gateway.ledger.ledger import Ledger, NoLedger
 from ai_gateway.ledger.record import new_call_id
+from ai_gateway.limits.limits import Admission, Limits
 from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
@@ -37,6 +38,7 @@ class Pipeline:
         *,
         access: Access,
         ledger: Ledger | NoLedger,
+        limits: Limits,
         router: Router,
         performer: Performer,
         forwarder: Forwarder,
@@ -48,6 +50,7 @@ class Pipeline:
     ) -> None:
         self._access = access
         self._ledger = ledger
+        self._limits = limits
         self._router = router
         self._cache = cache
         self._guardrails = guardrails
@@ -63,6 +66,7 @@ class Pipeline:
             call_id=new_call_id(),
             trace=self._tracing.begin(request.headers),
         )
+        admission: Admission | None = None
         reply = self._ledger.watch(outcome, reply)
         try:
             caller = self._access.identify(request.headers)
@@ -79,6 +83,8 @@ class Pipeline:
                     if guarded is not request:
                         exchange = self._parse(guarded, outcome)
 
+            admission = await self._admit(resolved, exchange, outcome)
+
             async def ask(exchange: Exchange, reply: Reply) -> None:
                 plan = self._router.plan(resolved, exchange, request, caller)
                 await self._performer.perform(exchange, plan, outcome, reply)
@@ -91,7 +97,7 @@ class Pipeline:
             outcome.status = outcome.status or 499
             raise
         finally:
-            self._settle(outcome)
+            self._settle(outcome, admission)
         return outcome
 
     async def forward(
@@ -102,6 +108,7 @@ class Pipeline:
         Raises GatewayError, which the edge renders.
         """
         outcome.call_id = new_call_id()
+        admission: Admission | None = None
         try:
             caller = outcome.caller = await self._access.caller(request.headers)
             model = await passing.upload.model()
@@ -110,6 +117,7 @@ class Pipeline:
             _permit(caller.policy, gate, model)
             if model is not None and gate.target.model != model:
                 passing.upload.rename(gate.target.model)
+            admission = await self._limits.admit(None, gate.target, (), outcome)
             await self._forwarder.forward(passing, gate, outcome, reply, self._ledger.record)
         except GatewayError as error:
             outcome.error, outcome.status = error.kind, error.status
@@ -119,7 +127,7 @@ class Pipeline:
             outcome.status = outcome.status or 499
             raise
         finally:
-            self._settle(outcome)
+            self._settle(outcome, admission)
 
     async def ask(
         self, caller: Caller, operation: Operation, endpoint: str, body: bytes, timeout: float
@@ -182,12 +190,21 @@ class Pipeline:
         outcome.status = error.status
         headers = list(error.headers)
         if error.retry_after is not None:
-            headers.append(("retry-after", str(max(1, round(error.retry_after)))))
+            headers.append(("retry-after", str(max(1, ceil(error.retry_after)))))
         await reply.whole(outcome, caller.render_error(error, outcome.request.id), headers)
 
-    def _settle(self, outcome: Outcome) -> None:
+    async def _admit(
+        self, resolved: Resolved, exchange: Exchange, outcome: Outcome
+    ) -> Admission | None:
+        destinations = [candidate.destination for candidate in resolved.candidates]
+        models = [destination.facts for destination in destinations]
+        return await self._limits.admit(exchange, destinations[0].target, models, outcome)
+
+    def _settle(self, outcome: Outcome, admission: Admission | None = None) -> None:
         if outcome.status == 0:
             outcome.status, outcome.error = 500, "internal"
+        if admission is not None:
+            self._limits.settle(admission, outcome)
         outcome.total_seconds = perf_counter() - outcome.request.received
         self._ledger.record(outcome)
         self._metrics.observe_call(outcome, self._tracing.finish(outcome))

@@ -38,7 +38,11 @@ def start_gateway(directory: Path, **environ: str) -> Process:
     """`ai-gateway serve` on a free port, with nothing configured but what is given."""
     log = directory / f"gateway-{time.monotonic_ns()}.log"
     with log.open("wb") as out:
-        process = _run(["serve"], out, {"PORT": "0", "ENDPOINT_GRACE": "0", **environ})
+        process = _run(
+            ["serve"],
+            out,
+            {"PORT": "0", "ENDPOINT_GRACE": "0", "RATE_LIMIT_CAPACITY": "0", **environ},
+        )
     port = _wait_for_port(process, log)
     return Process(process, port, log)
 

@@ -64,7 +64,7 @@ def _overlaid(
 
 
 def _kind_of_limit(limit: RateLimit) -> tuple[object, ...]:
-    return limit.per, limit.unit
+    return limit.per, limit.unit, limit.models, limit.providers
 
 
 def _kind_of_budget(budget: Budget) -> tuple[object, ...]:

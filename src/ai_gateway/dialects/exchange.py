@@ -24,7 +24,11 @@ from .embeddings_formats import EMBEDDINGS_FORMATS, rerank_from_voyage, rerank_t
 from .openai_embeddings import OPENAI_EMBEDDINGS
 from .registry import DIALECTS, EMBEDDING_DIALECTS, PROVIDER_DIALECTS
 from .relayed import peek_relayed, peek_relayed_answer, rewrite_relayed
-from .token_estimate import estimate_tokens
+from .token_estimate import estimate_tokens, tokens_of_bytes
+
+_LARGE = 32 * 1024
+"""Bytes from which a request is read to guess its tokens."""
+_MOST_CHOICES = 128
 
 
 class Converted(Struct, frozen=True, kw_only=True):
@@ -37,6 +41,12 @@ class Converted(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Size(Struct, frozen=True):
+    input_tokens: int
+    output_tokens: int | None = 0
+    """None where the caller set no limit."""
+
+
 class Exchange(Protocol):
     @property
     def model(self) -> str:
@@ -45,6 +55,10 @@ class Exchange(Protocol):
 
     @property
     def stream(self) -> bool: ...
+
+    def size(self) -> Size:
+        """How large it may become, in tokens: a guess, made only when asked."""
+        ...
 
     def answer_here(self, provider: str) -> Converted | None:
         """The answer where it needs no provider at all."""
@@ -121,6 +135,20 @@ class ChatExchange:
     def body(self) -> bytes:
         return self._body
 
+    def size(self) -> Size:
+        given, count = self._peek.max_tokens, _count(self._peek.fields.get("n"))
+        return Size(self._input_tokens(), None if given is None else given * count)
+
+    def _input_tokens(self) -> int:
+        if len(self._body) > _LARGE:
+            # It may be pictures, whose bytes say nothing of their tokens.
+            try:
+                return estimate_tokens(self.chat)
+            except GatewayError:
+                # Only the provider's own dialect can tell what it is.
+                pass
+        return tokens_of_bytes(len(self._body))
+
     def answer_here(self, provider: str) -> Converted | None:
         return None
 
@@ -182,6 +210,9 @@ class EmbeddingsExchange:
         """The same call for other texts."""
         return EmbeddingsExchange(self._caller, encode({**self._peek.fields, "input": inputs}))
 
+    def size(self) -> Size:
+        return Size(tokens_of_bytes(len(self._body)))
+
     def answer_here(self, provider: str) -> Converted | None:
         return None
 
@@ -221,12 +252,13 @@ class EmbeddingsExchange:
 class RelayedExchange:
     """An operation with one wire format (but for Voyage's reranking)."""
 
-    __slots__ = ("_body", "_peek", "model")
+    __slots__ = ("_body", "_creates", "_peek", "model")
 
     stream = False
 
     def __init__(self, operation: Operation, body: bytes) -> None:
         peek = peek_relayed(operation, body)
+        self._creates = operation == "images"
         self._body = body
         self._peek = peek
         self.model = peek.model
@@ -234,6 +266,9 @@ class RelayedExchange:
     @property
     def fields(self) -> dict[str, Raw]:
         return self._peek.fields
+
+    def size(self) -> Size:
+        return Size(tokens_of_bytes(len(self._body)), None if self._creates else 0)
 
     def answer_here(self, provider: str) -> Converted | None:
         return None
@@ -271,6 +306,9 @@ class CountTokensExchange:
         self._peek = peek
         self.model = peek.model if named is None else named.model
 
+    def size(self) -> Size:
+        return Size(0)
+
     def answer_here(self, provider: str) -> Converted | None:
         if PROVIDER_DIALECTS[provider].counting is not None:
             return None
@@ -298,6 +336,12 @@ class CountTokensExchange:
 
     def bridge(self, provider: str, target: RenderTarget) -> Bridge:
         raise GatewayError("invalid_request", "A token count is not streamed.", field="stream")
+
+
+def _count(n: Raw | None) -> int:
+    """How many answers are asked for (OpenAI's `n`)."""
+    text = b"" if n is None else bytes(n)
+    return min(_MOST_CHOICES, max(1, int(text))) if text.isdigit() and len(text) < 4 else 1
 
 
 def _in_callers_words(error: Untranslatable, caller: Dialect) -> GatewayError:

@@ -14,6 +14,10 @@ _PER_IMAGE = 1600
 _BASE64_BYTES_PER_PDF_TOKEN = 30
 
 
+def tokens_of_bytes(size: int) -> int:
+    return int(size / _BYTES_PER_TOKEN) + 1
+
+
 def estimate_tokens(chat: Chat) -> int:
     size = 0.0
     fixed = 0

@@ -53,6 +53,14 @@ _ANSWER_HEADERS = {
     "x-gateway-attempts": "How many times a provider was asked.",
     "x-gateway-cost-usd": "What the call cost, where it is known when the answer begins.",
     "x-gateway-overhead-ms": "The gateway's own part of the time.",
+    "x-ratelimit-limit-requests": "How many calls the nearest limit holds.",
+    "x-ratelimit-remaining-requests": "How many of them are left.",
+    "x-ratelimit-reset-requests": "When all of them are there again, such as 6m0s.",
+    "x-ratelimit-limit-tokens": "The same of tokens, where tokens are limited.",
+    "x-ratelimit-remaining-tokens": "How many tokens are left.",
+    "x-ratelimit-reset-tokens": "When all of them are there again.",
+    "x-gateway-budget-warning": "A budget that only warns has been passed.",
+    "x-gateway-degraded": "`limits`: they were counted by one process alone, Redis being lost.",
     "x-gateway-notes": "What could not be carried over to the provider's API, or back.",
 }
 

@@ -1,16 +1,27 @@
 """A call's answer as ASGI messages, with the headers that tell its account."""
 
 from collections.abc import Sequence
+from math import ceil
 from time import perf_counter
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from ai_gateway.model.call import Outcome
+from ai_gateway.model.call import Outcome, Standing
 
 from .asgi import Scope, Send
 from .protocol import GatewayProtocol
 
 _JSON = (b"content-type", b"application/json")
+_REQUESTS = (
+    b"x-ratelimit-limit-requests",
+    b"x-ratelimit-remaining-requests",
+    b"x-ratelimit-reset-requests",
+)
+_TOKENS = (
+    b"x-ratelimit-limit-tokens",
+    b"x-ratelimit-remaining-tokens",
+    b"x-ratelimit-reset-tokens",
+)
 _EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _STREAM_HEADERS = (
     (b"cache-control", b"no-cache"),
@@ -95,6 +106,14 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
         head.append((b"x-gateway-provider", target.provider.encode("ascii")))
         head.append((b"x-gateway-model", _header_value(target.model)))
         head.append((b"x-gateway-attempts", b"%d" % len(outcome.attempts)))
+    if outcome.requests_left is not None:
+        _add_standing(head, outcome.requests_left, _REQUESTS)
+    if outcome.tokens_left is not None:
+        _add_standing(head, outcome.tokens_left, _TOKENS)
+    if outcome.budget_warning is not None:
+        head.append((b"x-gateway-budget-warning", _header_value(outcome.budget_warning)))
+    if outcome.degraded:
+        head.append((b"x-gateway-degraded", b"limits"))
     if outcome.cost is not None:
         head.append((b"x-gateway-cost-usd", f"{outcome.cost:f}".encode()))
     if outcome.cache is not None:
@@ -104,6 +123,26 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
     if outcome.notes:
         head.append((b"x-gateway-notes", _header_value("; ".join(outcome.notes))))
     return head
+
+
+def _add_standing(
+    head: list[tuple[bytes, bytes]], standing: Standing, names: tuple[bytes, bytes, bytes]
+) -> None:
+    head.append((names[0], b"%d" % standing.limit))
+    head.append((names[1], b"%d" % standing.remaining))
+    if standing.reset is not None:
+        head.append((names[2], _duration(standing.reset)))
+
+
+def _duration(seconds: float) -> bytes:
+    """As OpenAI writes them: `17ms`, `8.64s`, `6m0s`, `1h2m3s`."""
+    if seconds < 1:
+        return b"%dms" % ceil(seconds * 1000)
+    if seconds < 60:
+        return b"%gs" % (ceil(seconds * 1000) / 1000)
+    minutes, rest = divmod(ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return b"%dh%dm%ds" % (hours, minutes, rest) if hours else b"%dm%ds" % (minutes, rest)
 
 
 def _header_value(text: str) -> bytes:

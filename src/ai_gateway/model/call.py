@@ -83,6 +83,15 @@ class Attempt(Struct, kw_only=True):
     """Of its span, where the provider was told it; 0: not drawn yet."""
 
 
+class Standing(Struct, frozen=True, kw_only=True):
+    """How a caller stands with the limit that it is nearest to."""
+
+    limit: int
+    remaining: int
+    reset: float | None
+    """Seconds until all of it is there again; None: never."""
+
+
 class Outcome(Struct, kw_only=True):
     """What became of a call. Filled in along the path and settled once, at its end.
 
@@ -124,6 +133,12 @@ class Outcome(Struct, kw_only=True):
     notes: tuple[str, ...] = ()
     guardrails: list[str] = field(default_factory=list[str])
     """What guardrails did: `name=action:label` each."""
+    requests_left: Standing | None = None
+    tokens_left: Standing | None = None
+    budget_warning: str | None = None
+    """A soft budget that has been passed: whose, and by how much."""
+    degraded: bool = False
+    """Its limits were counted by this process alone, the shared state being out of reach."""
     cost: Decimal | None = None
     """US dollars; None where no price is known."""
     upstream_seconds: float = 0.0

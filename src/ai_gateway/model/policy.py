@@ -1,9 +1,9 @@
 """What a caller may do: the rules of its tenant, key and user, already merged into one."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Period = Literal["day", "week", "month", "total"]
 AuditLevel = Literal["off", "metadata", "full"]
@@ -18,8 +18,12 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     per: Literal["user", "user_model", "key", "tenant", "provider"]
     unit: Literal["requests", "tokens"] = "requests"
-    capacity: float
-    refill: float
+    capacity: Annotated[float, Meta(ge=0)]
+    refill: Annotated[float, Meta(ge=0)]
+    models: tuple[str, ...] = ("*",)
+    """The models, by the provider's name for them, that it holds for, as shell patterns."""
+    providers: tuple[str, ...] = ("*",)
+    """Likewise the providers."""
 
 
 class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +34,10 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     amount: Decimal
     period: Period = "month"
     hard: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.amount.is_finite() or self.amount < 0:
+            raise ValueError("amount must be a number, not below 0")
 
 
 class CachePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
+
+from ai_gateway.model.redis_address import parse_redis_address
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -62,6 +65,14 @@ def _database(value: str) -> str:
     ):
         raise ValueError("postgresql://user:password@host/name or sqlite:////path")
     return _text(value)
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("the name of a time zone, such as Europe/Berlin") from None
+    return value
 
 
 def _one_of(*values: str) -> Callable[[str], str]:
@@ -126,10 +137,31 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="access_stale", variable="ACCESS_STALE", default=3600.0, parse=_number(0, 43200),
             group="access",
             doc="Seconds that keys in memory are still believed while the database is away."),
-    Setting(name="redis_addr", variable="REDIS_ADDR", default=None, parse=_text, group="state",
-            in_effect=False, doc="host:port of Redis; unset: state lives in the process."),
+    Setting(name="redis_addr", variable="REDIS_ADDR", default=None, parse=parse_redis_address,
+            group="state",
+            doc="Redis: host:port, redis://host:port/database, rediss:// (TLS), "
+                "redis+sentinel://host:port,host:port/master, redis+cluster://host:port,host:port; "
+                "unset: state lives in the process."),
+    Setting(name="redis_user", variable="REDIS_USER", default=None, parse=_text, group="state",
+            doc="Redis's ACL user; unset: the default one."),
     Setting(name="redis_password", variable="REDIS_PASSWORD", default=None, parse=_text,
-            secret=True, group="state", in_effect=False, doc="Redis's password."),
+            secret=True, group="state", doc="Redis's password."),
+    Setting(name="redis_ca", variable="REDIS_CA", default=None, parse=_text, group="state",
+            doc="A file of CA certificates for Redis over TLS; unset: the system's."),
+    Setting(name="redis_timeout", variable="REDIS_TIMEOUT", default=0.1, parse=_number(0.005, 60),
+            group="state",
+            doc="Seconds that Redis may take before it is held to be lost and this process counts "
+                "for itself."),
+    Setting(name="limits_on_state_loss", variable="LIMITS_ON_STATE_LOSS", default="local",
+            parse=_one_of("local", "refuse"), group="limits",
+            doc="What becomes of limits while Redis is lost: `local`, each process counts for itself; "
+                "`refuse`, calls are answered 503."),
+    Setting(name="timezone", variable="TIMEZONE", default="UTC", parse=_time_zone, group="limits",
+            doc="The time zone in which the days, weeks and months of budgets begin."),
+    Setting(name="reserve_output_tokens", variable="RESERVE_OUTPUT_TOKENS", default=4096,
+            parse=_whole(0, 10_000_000), group="limits",
+            doc="Output tokens set aside, until the true number is known, for a call that sets no "
+                "limit of its own; never more than the model can write."),
     Setting(name="database_url", variable="DATABASE_URL", default=None, parse=_database,
             secret=True, group="state",
             doc="Where tenants, keys and usage are kept: postgresql://user:password@host/name, or "
@@ -151,10 +183,10 @@ SETTINGS: tuple[Setting, ...] = (
             parse=_whole(0, 2**40), group="caching",
             doc="Answers kept in the process's memory, in bytes; the least recently used go first."),
     Setting(name="rate_limit_capacity", variable="RATE_LIMIT_CAPACITY", default=100.0,
-            parse=_number(0, 1e9), group="limits", in_effect=False,
-            doc="Calls a user may make at once."),
+            parse=_number(0, 1e9), group="limits",
+            doc="Calls a user may make at once, unless `limits` or a policy says otherwise; 0: no such limit."),
     Setting(name="rate_limit_refill_rate", variable="RATE_LIMIT_REFILL_RATE", default=1.67,
-            parse=_number(0, 1e9), group="limits", in_effect=False,
+            parse=_number(0, 1e9), group="limits",
             doc="Calls a user gains a second."),
     Setting(name="max_body_bytes", variable="MAX_BODY_BYTES", default=32 * _MIB,
             parse=_whole(1024, 2**31), group="limits",

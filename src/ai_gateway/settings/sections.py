@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
+from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.route import Route
 
 from .yaml_file import Entry
@@ -33,6 +34,8 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="routes", type=dict[str, Route], default={}),
     Section(name="tenants", type=dict[str, ConfiguredTenant], default={}),
     Section(name="keys", type=dict[str, ConfiguredKey], default={}),
+    Section(name="limits", type=tuple[RateLimit, ...], default=()),
+    Section(name="budgets", type=tuple[Budget, ...], default=()),
     Section(name="guardrails", type=dict[str, Guardrail], default={}),
 )
 

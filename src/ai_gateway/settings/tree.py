@@ -8,6 +8,8 @@ from msgspec import Struct
 from ai_gateway.catalogue.provider import Provider
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
+from ai_gateway.model.policy import Budget, RateLimit
+from ai_gateway.model.redis_address import RedisAddress
 from ai_gateway.model.route import Route
 
 from .otlp import TracesEndpoint
@@ -47,8 +49,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     ledger: Literal["on", "off"]
     ledger_days: float
     ledger_hourly_days: float
-    redis_addr: str | None
+    redis_addr: RedisAddress | None
+    redis_user: str | None
     redis_password: Secret | None
+    redis_ca: str | None
+    redis_timeout: float
+    limits_on_state_loss: Literal["local", "refuse"]
+    timezone: str
+    reserve_output_tokens: int
     database_url: Secret | None
     """Its address may hold a password."""
     cache_ttl: float
@@ -81,6 +89,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     endpoint_grace: float
     drain_timeout: float
     prices: Path | None
+    limits: tuple[RateLimit, ...]
+    budgets: tuple[Budget, ...]
     routes: dict[str, Route]
     guardrails: dict[str, Guardrail]
     tenants: dict[str, ConfiguredTenant]

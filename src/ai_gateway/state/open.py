@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from .connecting import RedisAddress, RedisLink, RedisLogin
+from ai_gateway.model.redis_address import RedisAddress, RedisLogin
+
+from .connecting import RedisLink
 from .gathering import Gathering
 from .memory import MemoryState
 from .redis_state import RedisState

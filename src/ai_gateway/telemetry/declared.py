@@ -80,6 +80,11 @@ METRICS: tuple[Metric, ...] = (
     # Limits and caches
     Metric(name="rate_limit_exceeded_total", kind="counter", labels=("user_id",), most=MOST_USERS,
            help="Calls refused by a rate limit or quota of the gateway's own."),
+    Metric(name="gateway_budget_warnings_total", kind="counter", labels=("per", "unit", "period"),
+           help="Soft budgets seen to be passed, each once in a process and period."),
+    Metric(name="gateway_state_degraded", kind="gauge",
+           help="1 while Redis is lost and this process counts for itself; of several workers, how many."),
+    Metric(name="gateway_state_losses_total", kind="counter", help="Times that Redis was lost."),
     Metric(name="cache_hits_total", kind="counter", help="Calls answered without asking a provider: "
            "exact, semantic and joined."),
     Metric(name="cache_misses_total", kind="counter", help="Calls that looked for a kept answer in vain."),

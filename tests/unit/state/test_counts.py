@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ai_gateway.model.redis_address import RedisLogin, parse_redis_address
 from ai_gateway.state.admission import Bucket, Claim, Grant, Quota, Settlement
-from ai_gateway.state.connecting import RedisLogin, parse_address
 from ai_gateway.state.memory import MemoryState
 from ai_gateway.state.open import open_redis_state
 from ai_gateway.state.store import State
@@ -29,7 +29,7 @@ async def state(request: pytest.FixtureRequest) -> AsyncGenerator[State, None]:
         return
     server: RedisServer = request.getfixturevalue("server")
     server.tell("FLUSHALL")
-    opened = await open_redis_state(parse_address(server.address), RedisLogin(), timeout=2.0)
+    opened = await open_redis_state(parse_redis_address(server.address), RedisLogin(), timeout=2.0)
     assert opened.trouble() is None
     yield opened
     await opened.close()
@@ -297,7 +297,7 @@ def test_values_are_bounded_by_bytes() -> None:
     ],
 )
 def test_addresses(text: str, kind: str, hosts: tuple[tuple[str, int], ...]) -> None:
-    address = parse_address(text)
+    address = parse_redis_address(text)
     assert (address.kind, address.hosts) == (kind, hosts)
 
 
@@ -316,4 +316,4 @@ def test_addresses(text: str, kind: str, hosts: tuple[tuple[str, int], ...]) -> 
 )
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
-        parse_address(text)
+        parse_redis_address(text)

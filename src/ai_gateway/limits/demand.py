@@ -1,0 +1,44 @@
+"""What a call may use, before it is known: set aside when it is admitted, corrected when it is settled."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ai_gateway.catalogue.cost import cost_of
+from ai_gateway.catalogue.models import ModelFacts
+from ai_gateway.dialects.exchange import Exchange
+from ai_gateway.model.usage import Usage
+
+from .rules import nano_dollars
+
+
+class Demand(Struct, frozen=True):
+    tokens: int = 0
+    nano_dollars: int = 0
+
+
+NOTHING = Demand()
+
+
+def demand_of(
+    exchange: Exchange | None, models: Sequence[ModelFacts], assumed_output: int, *, usd: bool
+) -> Demand:
+    """Of the models it may go to, the dearest counts.
+
+    `assumed_output`: tokens of output where the caller set no limit, unless the model's own is lower.
+    """
+    if exchange is None:
+        return Demand(assumed_output, 1)
+    size = exchange.size()
+    output = size.output_tokens
+    if output is None:
+        known = [m.max_output_tokens for m in models if m.max_output_tokens is not None]
+        output = min(assumed_output, max(known, default=assumed_output))
+    dollars = 0
+    if usd:
+        usage = Usage(input_tokens=size.input_tokens, output_tokens=output)
+        dollars = max(
+            (nano_dollars(cost_of(usage, m.prices)) for m in models if m.prices is not None),
+            default=0,
+        )
+    return Demand(size.input_tokens + output, dollars)
