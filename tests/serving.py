@@ -169,12 +169,14 @@ async def _served(settings: Settings) -> AsyncGenerator[Running, None]:
 
 
 def in_front_of(provider: Provider) -> dict[str, str]:
-    """Settings under which OpenAI and Anthropic are both this provider."""
+    """Settings under which OpenAI, Anthropic and Gemini are all this provider."""
     return {
         "OPENAI_API_KEY": "sk-canary-openai",
         "OPENAI_BASE_URL": provider.url,
         "ANTHROPIC_API_KEY": "sk-canary-anthropic",
         "ANTHROPIC_BASE_URL": provider.url,
+        "GEMINI_API_KEY": "canary-gemini",
+        "GEMINI_BASE_URL": provider.url,
     }
 
 

@@ -179,12 +179,22 @@ def parse_answer(body: bytes) -> Vectors:
     usage = peek_embeddings_answer(body)
     try:
         data = _decode_data.decode(_decode_answer.decode(body)["data"])
-        vectors = tuple(entry["embedding"] for entry in data)
-    except (*_UNREADABLE, KeyError) as error:
+        vectors = tuple(_as_numbers(entry["embedding"]) for entry in data)
+    except (*_UNREADABLE, KeyError, ValueError) as error:
         raise BadAnswer(f"embeddings cannot be read: {type(error).__name__}") from None
-    if not all(bytes(vector)[:1] == b"[" for vector in vectors):
-        raise BadAnswer("the embeddings are not lists of numbers")
     return Vectors(vectors=vectors, usage=usage)
+
+
+def _as_numbers(vector: Raw) -> Raw:
+    """Floats are asked for; base64 is what some providers send all the same."""
+    packed = _decode_vector.decode(vector)
+    if not isinstance(packed, str):
+        return vector
+    floats = array("f")
+    floats.frombytes(base64.b64decode(packed, validate=True))
+    if _BIG_ENDIAN:  # pragma: no cover
+        floats.byteswap()
+    return Raw(encode(floats.tolist()))
 
 
 def render_answer(answer: Vectors, embed: Embed) -> bytes:

@@ -108,7 +108,7 @@ def parts_of(message: AnsweredMessage) -> list[Part]:
         parts += [content_part(raw) for raw in message.content or ()]
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
-    for call in message.tool_calls or ():
+    for number, call in enumerate(message.tool_calls or ()):
         function = call.function
         if function is None:
             parts.append(
@@ -117,7 +117,10 @@ def parts_of(message: AnsweredMessage) -> list[Part]:
         else:
             parts.append(
                 ToolCall(
-                    id=call.id or "", name=function.name or "", arguments=function.arguments or ""
+                    # Some of OpenAI's followers give none.
+                    id=call.id or f"call_{number}",
+                    name=function.name or "",
+                    arguments=function.arguments or "",
                 )
             )
     if message.function_call is not None and message.function_call.name:
