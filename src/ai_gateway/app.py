@@ -116,6 +116,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             has_admin_key=settings.admin_key is not None,
             tenants=settings.tenants,
             keys=settings.keys,
+            issuers=settings.auth,
             known_keys=settings.known_keys,
             stale_seconds=settings.access_stale,
         ),

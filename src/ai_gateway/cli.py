@@ -96,7 +96,12 @@ def _simulate(host: str, port: int, given: Sequence[str]) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    guarded = settings.admin_key is not None or settings.keys or settings.access != "auto"
+    guarded = (
+        settings.admin_key is not None
+        or settings.keys
+        or settings.auth
+        or settings.access != "auto"
+    )
     if not guarded and not listening_is_safe(settings.host):
         print(
             f"ai-gateway: HOST is {settings.host}, which others can reach, and no keys guard it. "

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from ai_gateway.model.call import Caller
-from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
+from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
 from ai_gateway.model.policy import UNRESTRICTED, Policy
 from ai_gateway.storage.database import Database, DatabaseUnavailable
 
-from .access import DEFAULT_TENANT, Access
+from .access import DEFAULT_TENANT, Access, LookUp
 from .follow import Follower
 from .keys import hash_of
 from .known import KnownKey, KnownKeys
@@ -32,6 +32,7 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
     has_admin_key: bool
     tenants: Mapping[str, ConfiguredTenant]
     keys: Mapping[str, ConfiguredKey]
+    issuers: Mapping[str, TokenIssuer]
     known_keys: int
     """How many keys of the database are kept in memory."""
     stale_seconds: float
@@ -65,7 +66,8 @@ async def open_access(
     policies = {id: tenant.policy for id, tenant in settings.tenants.items()}
     static = static_keys(settings.keys, policies, reveal)
     by_keys = settings.mode in ("auto", "until-keys")
-    closed = settings.mode == "closed" or (by_keys and (settings.has_admin_key or bool(static)))
+    guarded = settings.has_admin_key or bool(static) or bool(settings.issuers)
+    closed = settings.mode == "closed" or (by_keys and guarded)
     known = KnownKeys(settings.known_keys)
 
     @cache
@@ -76,10 +78,9 @@ async def open_access(
 
     follower: Follower | None = None
     look_up = None
-    if closed or settings.has_admin_key or database.exists():
-        from .store import KeyStore
-
-        store = KeyStore(database, policies)
+    store: KeyStore | None = None
+    if closed or settings.has_admin_key or settings.issuers or database.exists():
+        store = _key_store(database, policies)
         if by_keys and not closed:
             closed = await _has_keys(store)
         if closed or settings.mode == "open":
@@ -93,9 +94,24 @@ async def open_access(
         static=static,
         known=known,
         look_up=look_up,
+        read_token=_token_reader(settings.issuers, store),
         default_policy=policies.get(DEFAULT_TENANT, UNRESTRICTED),
     )
     return OpenAccess(access=access, administration=administration, follower=follower)
+
+
+def _token_reader(issuers: Mapping[str, TokenIssuer], store: "KeyStore | None") -> LookUp | None:
+    if not issuers or store is None:
+        return None
+    from .tokens import TokenReader
+
+    return TokenReader(issuers, store.tenant_policy).read
+
+
+def _key_store(database: Database, policies: Mapping[str, Policy]) -> "KeyStore":
+    from .store import KeyStore
+
+    return KeyStore(database, policies)
 
 
 async def _has_keys(store: "KeyStore") -> bool:

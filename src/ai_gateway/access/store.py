@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.model.call import Caller
 from ai_gateway.model.key import Role
-from ai_gateway.model.policy import Policy
+from ai_gateway.model.policy import UNRESTRICTED, Policy
 from ai_gateway.storage.database import Database, DatabaseUnavailable
 from ai_gateway.storage.tables import access_changes, access_version, keys, tenants
 
@@ -61,6 +61,22 @@ class KeyStore:
         if row.previous_hash == hash:
             expires_at = min(expires_at, float(row.previous_until or 0))
         return self._known(row, expires_at) if now < expires_at else None
+
+    async def tenant_policy(self, id: str) -> Policy | None:
+        """A tenant's rules; None where it is disabled. One that nobody made has none.
+        Raises GatewayError(unavailable)."""
+        configured = self._configured.get(id)
+        if configured is not None:
+            return configured
+        statement = select(tenants.c.policy, tenants.c.disabled).where(tenants.c.id == id)
+        try:
+            async with _patience(), self._database.read() as connection:
+                row = (await connection.execute(statement)).one_or_none()
+        except (DatabaseUnavailable, TimeoutError):
+            raise unavailable("Tenants cannot be looked up at the moment. Try again.") from None
+        if row is None:
+            return UNRESTRICTED
+        return None if row.disabled else read_policy(row.policy)
 
     async def any(self) -> bool:
         """Whether there is a key at all. Raises DatabaseUnavailable."""

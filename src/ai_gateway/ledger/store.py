@@ -38,14 +38,17 @@ _INTO_HOURLY = f"INSERT INTO usage_hourly ({', '.join(_KEY + _SUMS)})"
 _ON_CONFLICT = f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_ADDED}"
 
 
+def roll_up_of(rows: str) -> str:
+    """The statement that adds rows of the form of `usage` to the sums, for PostgreSQL. In order of
+    key, so that two replicas' batches never wait for each other in a circle."""
+    scopes = "(VALUES ('all'), ('tenant'), ('key'), ('user')) AS s(scope)"
+    select = _ROLL_UP.replace("{scopes} AS s", scopes).format(fresh=rows)
+    return f"{_INTO_HOURLY} {select} {_ON_CONFLICT}"
+
+
 def _postgresql() -> list[TextClause]:
-    """In order of key, so that two replicas' batches never wait for each other in a circle."""
     types = ", ".join(
         f'"{column.name}" {_TYPES.get(str(column.type), "text")}' for column in usage.columns
-    )
-    scopes = "(VALUES ('all'), ('tenant'), ('key'), ('user'))"
-    roll_up = _ROLL_UP.format(fresh="fresh", scopes=f"{scopes} AS s(scope)").replace(
-        "AS s(scope) AS s", "AS s(scope)"
     )
     return [
         text(f"""
@@ -57,7 +60,7 @@ def _postgresql() -> list[TextClause]:
                 ON CONFLICT (id) DO NOTHING
                 RETURNING *
             )
-            {_INTO_HOURLY} {roll_up} {_ON_CONFLICT}
+            {roll_up_of("fresh")}
         """)
     ]
 

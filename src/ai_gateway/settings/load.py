@@ -7,6 +7,7 @@ from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
 from ai_gateway.catalogue.provider import Auth, Provider, custom_provider, load_providers
+from ai_gateway.model.key import ConfiguredKey, TokenIssuer
 
 from .declared import BY_NAME, SETTINGS, Setting
 from .otlp import TracesEndpoint, traces_endpoint
@@ -51,6 +52,7 @@ class _Loader:
         if values["prices"] is not None:
             values["prices"] = Path(values["prices"])
         sections = {section.name: self._section(section) for section in SECTIONS}
+        self._check_access(sections["keys"], sections["auth"])
         providers = self._providers()
         traces = self._traces(values)
         self._warn_of_near_misses()
@@ -120,6 +122,39 @@ class _Loader:
 
     def _problem(self, where: str, name: str, message: str, remedy: str) -> None:
         self._problems.append(Problem(where=where, name=name, message=message, remedy=remedy))
+
+    def _check_access(
+        self, keys: Mapping[str, ConfiguredKey | None], auth: Mapping[str, TokenIssuer | None]
+    ) -> None:
+        """What the types of these sections cannot say. None stands for what was reported."""
+        for id, key in keys.items():
+            if key is None:
+                continue
+            where, name = self._place("keys", id), f"keys.{id}"
+            if (key.key is None) == (key.hash is None):
+                self._problem(
+                    where,
+                    name,
+                    "must have either key or hash",
+                    "Give key: env:NAME, or hash: sha256:...",
+                )
+            elif key.key is not None:
+                self._secret(key.key, where, f"{name}.key")
+        for id, issuer in auth.items():
+            if issuer is None:
+                continue
+            parts = urlsplit(issuer.jwks)
+            local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+            if parts.scheme != "https" and not local:
+                self._problem(
+                    self._place("auth", id), f"auth.{id}.jwks", "must be an https address",
+                    "Whoever can write on the line could sign tokens otherwise.",
+                )  # fmt: skip
+
+    def _place(self, section: str, name: str) -> str:
+        entry = self._entries[section]
+        found = entry.value.get(name) if isinstance(entry.value, dict) else None
+        return f"{self._file}:{entry.line if found is None else found.line}"
 
     def _refuse_unknown_keys(self) -> None:
         valid = [*BY_NAME, *(section.name for section in SECTIONS), "providers"]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ai_gateway.model.guardrail import Guardrail
-from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
+from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.route import Route
 
@@ -36,6 +36,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="keys", type=dict[str, ConfiguredKey], default={}),
     Section(name="limits", type=tuple[RateLimit, ...], default=()),
     Section(name="budgets", type=tuple[Budget, ...], default=()),
+    Section(name="auth", type=dict[str, TokenIssuer], default={}),
     Section(name="guardrails", type=dict[str, Guardrail], default={}),
 )
 

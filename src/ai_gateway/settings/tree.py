@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ai_gateway.catalogue.provider import Provider
 from ai_gateway.model.guardrail import Guardrail
-from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant
+from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.redis_address import RedisAddress
 from ai_gateway.model.route import Route
@@ -95,6 +95,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     guardrails: dict[str, Guardrail]
     tenants: dict[str, ConfiguredTenant]
     keys: dict[str, ConfiguredKey]
+    auth: dict[str, TokenIssuer]
     providers: dict[str, ConfiguredProvider]
     warnings: tuple[str, ...]
     """What is odd, though not wrong; said at the start."""
