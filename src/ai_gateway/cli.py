@@ -167,7 +167,7 @@ def _exposed(settings: Settings) -> Sequence[str]:
         return (
             f"ACCESS=open: whoever reaches {settings.host}:{settings.port} calls at your cost.",
         )
-    if settings.admin_key is None and not settings.keys:
+    if settings.admin_key is None and not settings.keys and not settings.auth:
         return (
             "ACCESS=until-keys: until there is ADMIN_KEY or a key, whoever reaches "
             f"{settings.host}:{settings.port} calls at your cost.",

@@ -65,6 +65,7 @@ async def run(
         "ADMIN_KEY": ADMIN,
         "DATA_DIR": str(directory / "data"),
         "PORT": str(free_port()),
+        "CACHE_TTL": "0",
         "RATE_LIMIT_CAPACITY": "1000000",
         "RATE_LIMIT_REFILL_RATE": "1000000",
         **database,

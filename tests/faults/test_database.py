@@ -60,6 +60,7 @@ async def busy(tmp_path: Path) -> AsyncIterator[Busy]:
         ADMIN_KEY=ADMIN,
         DATABASE_URL=server.url(),
         DATA_DIR=str(tmp_path / "data"),
+        CACHE_TTL="0",
         RATE_LIMIT_CAPACITY="1000000",
         RATE_LIMIT_REFILL_RATE="1000000",
     )

@@ -38,7 +38,7 @@ async def test_static_keys_close_the_gateway_and_work(
     monkeypatch.setenv("OWN_KEY", "own-secret")
     async with (
         providing(answers(ANSWER)) as provider,
-        serving(in_front_of(provider), config) as running,
+        serving({**in_front_of(provider), "OWN_KEY": "own-secret"}, config) as running,
     ):
         assert await call(running) == 401
         assert await call(running, "wrong") == 401
