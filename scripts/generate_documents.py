@@ -53,7 +53,7 @@ def env_example() -> str:
     for provider in load_providers().values():
         if provider.name.startswith("simulator"):
             continue
-        name = provider.key_env if provider.key_required else provider.base_url_env
+        name = provider.switch
         lines.append(f"#{name}=")
     return "\n".join(lines) + "\n"
 
@@ -107,6 +107,23 @@ def configuration() -> str:
         "",
         "Models of it are called as `acme/<model>`. Several keys (`keys: [env:ONE, env:TWO]`, or a",
         "variable with commas) are used in turn. Routes are described in [routing](routing.md).",
+        "",
+        "### Clouds",
+        "",
+        "| cloud | set | models |",
+        "| --- | --- | --- |",
+        "| Azure OpenAI | `AZURE_API_KEY`, `AZURE_BASE_URL=https://NAME.openai.azure.com` "
+        "| `azure/<deployment>` |",
+        "| the same, older API | `AZURE_API_KEY`, `AZURE_DEPLOYMENTS_BASE_URL` likewise "
+        "| `azure-deployments/<deployment>` |",
+        "| Amazon Bedrock | `BEDROCK_REGION`; `AWS_BEARER_TOKEN_BEDROCK`, or AWS's own credentials "
+        "| `bedrock/<model id>` |",
+        "| Google Vertex AI | `VERTEX_REGION` (or `global`), `VERTEX_PROJECT`; Google's own "
+        "credentials | `vertex/<gemini model>`, `vertex-anthropic/<claude model>` |",
+        "",
+        "*Own credentials* are found as the cloud's own tools find them: variables, files, the",
+        "instance's or pod's identity. Requests are signed (AWS) or carry a token that is renewed in",
+        "time (Google).",
     ]
     return "\n".join(lines) + "\n"
 
@@ -128,7 +145,7 @@ def providers() -> str:
     for provider in load_providers().values():
         if provider.name.startswith("simulator"):
             continue
-        on = provider.key_env if provider.key_required else provider.base_url_env
+        on = provider.switch
         operations = ", ".join(f"{name} ({e.dialect})" for name, e in provider.operations.items())
         prefixes = " ".join(f"`{p}`" for p in provider.model_prefixes)
         lines.append(

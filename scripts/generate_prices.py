@@ -25,7 +25,7 @@ PROVIDERS = (
     "openai", "anthropic", "google", "groq", "deepseek", "mistral", "openrouter", "x-ai",
     "together", "fireworks", "cerebras", "perplexity", "huggingface_together", "cohere",
     "moonshotai", "zai", "minimax", "huggingface_sambanova", "novita", "huggingface_nebius",
-    "huggingface_hyperbolic", "voyageai",
+    "huggingface_hyperbolic", "voyageai", "azure", "aws",
 )  # fmt: skip
 
 

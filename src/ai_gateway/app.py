@@ -38,7 +38,7 @@ from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.settings.otlp import read_headers
 from ai_gateway.settings.secret import resolve_secret
-from ai_gateway.settings.tree import Settings
+from ai_gateway.settings.tree import ConfiguredProvider, Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
 from ai_gateway.spending import LedgerSpending
@@ -52,6 +52,7 @@ from ai_gateway.telemetry.sampling import Sampling
 from ai_gateway.telemetry.tracing import Tracing
 from ai_gateway.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, address
 from ai_gateway.upstream.faults import UpstreamFault
+from ai_gateway.upstream.signing import AwsSigner, GoogleSigner, Signer
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
@@ -74,7 +75,9 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     catalogue = load_catalogue(settings.prices, own)
     credentials = {
         name: Credential(
-            base_url=c.base_url, secrets=tuple(key.reveal() for key in c.keys) or (None,)
+            base_url=c.base_url,
+            secrets=tuple(key.reveal() for key in c.keys) or (None,),
+            signer=_signer(c),
         )
         for name, c in settings.providers.items()
     }
@@ -343,6 +346,19 @@ def _limits(
         warned=warned,
         refuse_uncounted=settings.limits_on_state_loss == "refuse",
     )
+
+
+def _signer(configured: ConfiguredProvider) -> Signer | None:
+    """Where no key is given, a cloud's own credentials are."""
+    if configured.keys:
+        return None
+    match configured.provider.cloud:
+        case "aws":
+            return AwsSigner(service="bedrock", region=configured.variables["region"])
+        case "google":
+            return GoogleSigner()
+        case None:
+            return None
 
 
 def _simulated(port: int) -> Mapping[str, Credential]:

@@ -98,7 +98,7 @@ class Catalogue:
         if name in configured:
             return name
         provider = self.providers[name]
-        variable = provider.key_env if provider.key_required else provider.base_url_env
+        variable = provider.switch
         raise GatewayError(
             "not_found",
             f"The provider {provider.title} is not configured. Set {variable} and restart.",

@@ -11,6 +11,9 @@ Auth = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
 """`bearer`, the name of the header that holds the bare key, or `none`."""
 
 
+Cloud = Literal["aws", "google"]
+
+
 class Endpoint(Struct, frozen=True):
     """Where a provider serves an operation, and the dialect it speaks there."""
 
@@ -30,6 +33,14 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operations: dict[str, Endpoint]
     chat_in: dict[str, Endpoint] = {}
     """Further dialects that it takes chats in, for callers who speak them."""
+    variables: dict[str, str] = {}
+    """What stands in braces in the base URL, and the environment variable that says it."""
+    cloud: Cloud | None = None
+    """Whose credentials are asked for where no key is set: each request is signed anew."""
+    base_path: str = ""
+    """The path of an address that is given without one."""
+    body_version: str = ""
+    """Anthropic's on other clouds: sent as `anthropic_version` in the body, in place of the model."""
     key_env: str
     base_url_env: str
     key_required: bool = True
@@ -49,6 +60,13 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     label: str = ""
     """The name shown to callers, where several rows are one provider."""
     docs: str = ""
+
+    @property
+    def switch(self) -> str:
+        """The variable that switches it on."""
+        if self.variables:
+            return " and ".join(self.variables.values())
+        return self.key_env if self.key_required else self.base_url_env
 
 
 class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,6 +95,10 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: str = ""
     label: str = ""
     docs: str = ""
+    variables: dict[str, str] = {}
+    cloud: Cloud | None = None
+    base_path: str = ""
+    body_version: str = ""
 
 
 CHAT = Endpoint("openai_chat", "/chat/completions")
@@ -112,6 +134,10 @@ def _provider(name: str, row: _Row) -> Provider:
         auth=row.auth,
         operations=operations,
         chat_in={RESPONSES.dialect: RESPONSES} if row.responses else {},
+        variables=row.variables,
+        cloud=row.cloud,
+        base_path=row.base_path,
+        body_version=row.body_version,
         key_env=row.key_env or f"{variable}_API_KEY",
         base_url_env=f"{variable}_BASE_URL",
         key_required=row.key_required,

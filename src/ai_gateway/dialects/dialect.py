@@ -52,6 +52,8 @@ class RenderTarget(Struct, frozen=True, kw_only=True):
     """Chat: the provider knows the role `developer`."""
     stream_usage: bool = True
     """Chat: the provider takes `stream_options.include_usage`."""
+    body_version: str = ""
+    """Messages on other clouds: `anthropic_version` in the body, in place of the model's name."""
     refused_fields: frozenset[str] = frozenset()
     """Top-level fields the provider is known to refuse; a renderer leaves them out where harmless."""
     renamed_fields: Mapping[str, str] = {}

@@ -8,7 +8,7 @@ target can still take its place.
 from collections.abc import Callable
 from time import time
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ai_gateway.dialects.bridge import Bridge
 from ai_gateway.dialects.dialect import BadAnswer
@@ -181,18 +181,23 @@ class Asker:
         asking = Asking(candidate, door, era, self._clock, now)
         outcome.attempts.append(asking.attempt)
         outcome.target = destination.target
+        where = door.stream_address if exchange.stream else door.address
+        headers = (
+            *_forwarded(destination, outcome.request),
+            *_traced(outcome, asking.attempt),
+        )
         request = UpstreamRequest(
-            address=door.stream_address if exchange.stream else door.address,
+            address=where,
             body=rendered.body,
-            headers=(
-                *_forwarded(destination, outcome.request),
-                *_traced(outcome, asking.attempt),
-            ),
+            headers=headers,
             timeout=given.total,
             first_byte=given.first_byte,
         )
         try:
             try:
+                if door.signer is not None:
+                    signed = await door.signer.headers(where.url, request.body)
+                    request = structs.replace(request, headers=(*headers, *signed))
                 if exchange.stream:
                     return await self._open(exchange, asking, request, rendered.notes, outcome)
                 return await self._fetch(exchange, asking, request, rendered.notes, outcome)

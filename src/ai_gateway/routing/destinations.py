@@ -16,6 +16,7 @@ from ai_gateway.dialects.dialect import RenderTarget
 from ai_gateway.model.call import Operation, Target
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.upstream.client import address
+from ai_gateway.upstream.signing import Signer
 
 from .gates import Gate
 from .keys import Door, Doors, Key
@@ -31,6 +32,8 @@ class Credential(Struct, frozen=True, kw_only=True):
     base_url: str
     secrets: tuple[str | None, ...]
     """Used in turn; one None where the provider asks for none."""
+    signer: Signer | None = None
+    """Where requests are signed rather than sent with a secret."""
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -100,6 +103,12 @@ class Directory:
         credential = self._credentials.get(name)
         if known is None or credential is None:
             raise _not_configured(name, known)
+        if credential.signer is not None:
+            raise GatewayError(
+                "invalid_request",
+                f"{known.title} takes signed requests only, which cannot pass through.",
+                code="unsupported_operation",
+            )
         facts = self._catalogue.facts(name, upstream_model)
         key = min(self._keys[name], key=lambda key: key.resting_until)
         headers = tuple(
@@ -151,7 +160,8 @@ class Directory:
         for key in self._keys[provider_name]:
             headers = _headers(provider, key.secret, self._user_agent)
             at = address(whole, headers)
-            doors.append(Door(at, key, at if stream == whole else address(stream, headers)))
+            streaming = at if stream == whole else address(stream, headers)
+            doors.append(Door(at, key, streaming, credential.signer))
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
             doors=Doors(doors),
@@ -171,7 +181,7 @@ def _not_configured(name: str, known: Provider | None) -> GatewayError:
     if known is None:
         message = f"There is no provider {name[:64]!a}."
     else:
-        variable = known.key_env if known.key_required else known.base_url_env
+        variable = known.switch
         message = f"The provider {known.title} is not configured. Set {variable} and restart."
     return GatewayError("not_found", message, code="provider_not_configured")
 
@@ -204,6 +214,7 @@ def _render_target(provider: Provider, model: str, facts: ModelFacts) -> RenderT
         max_tokens_field=provider.max_tokens_field,
         developer_role=provider.developer_role,
         stream_usage=provider.stream_usage,
+        body_version=provider.body_version,
         refused_fields=provider.refused_fields,
         renamed_fields=provider.renamed_fields,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ai_gateway.upstream.client import Address
+from ai_gateway.upstream.signing import Signer
 
 LONGEST_REST = 300.0
 """Whatever a provider says: a `Retry-After` of years must not lose a credential for good."""
@@ -30,11 +31,20 @@ class Door:
         "remaining_requests",
         "remaining_tokens",
         "resting_until",
+        "signer",
         "stream_address",
     )
 
-    def __init__(self, address: Address, key: Key, stream_address: Address | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        key: Key,
+        stream_address: Address | None = None,
+        signer: Signer | None = None,
+    ) -> None:
         self.address = address
+        self.signer = signer
+        """Where each request is signed anew."""
         self.stream_address = stream_address or address
         """Where a stream is asked for; the same at most providers."""
         self.key = key

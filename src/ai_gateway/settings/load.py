@@ -1,5 +1,6 @@
 """Environment and `gateway.yaml` -> Settings, or every problem at once."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,8 @@ from .tree import ConfiguredProvider, Problem, Settings, SettingsError
 from .yaml_file import Entry, read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
-_PROVIDER_KEYS = ("base_url", "key", "keys", "auth", "embeddings")
+_PROVIDER_KEYS = ("base_url", "key", "keys", "auth", "embeddings", "region", "project")
+_PLACE = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -180,7 +182,11 @@ class _Loader:
     def _warn_of_near_misses(self) -> None:
         """A misspelt variable would otherwise do nothing, in silence."""
         known = {v for s in SETTINGS for v in (s.variable, *s.aliases)} | {"CONFIG"}
-        known |= {v for p in self._known.values() for v in (p.key_env, p.base_url_env)}
+        known |= {
+            v
+            for p in self._known.values()
+            for v in (p.key_env, p.base_url_env, *p.variables.values())
+        }
         for name in sorted(self._environ):
             if name in known or len(name) < 6 or not name.isupper():
                 continue
@@ -249,15 +255,21 @@ class _Loader:
         if not url and "base_url" in fields:
             url, line = fields["base_url"]
             where, name = f"{self._file}:{line}", f"providers.{provider.name}.base_url"
-        if not keys and (provider.key_required or not url):
+        variables = self._variables(provider, fields, keys)
+        if variables is None:
+            return None
+        if not keys and not variables and (provider.key_required or not url):
             if url:
                 self._warnings.append(
                     f"{name} is set, but without {provider.key_env} {provider.title} is not used."
                 )
             return None
-        base = provider.base_url
+        base = provider.base_url.format(**variables)
+        if variables.get("region") == "global":
+            # Google's name for no region in particular is not part of its host's.
+            base = base.replace("//global-", "//")
         if url:
-            checked = self._base_url(url, where, name, provider.base_url)
+            checked = self._base_url(url, where, name, provider.base_url or provider.base_path)
             if checked is None:
                 return None
             base = checked
@@ -269,7 +281,31 @@ class _Loader:
                 "Set it to the server's address.",
             )
             return None
-        return ConfiguredProvider(provider=provider, base_url=base, keys=keys, key_origin=origin)
+        if not keys and provider.cloud is not None:
+            origin = f"{provider.cloud}'s own credentials"
+        return ConfiguredProvider(
+            provider=provider, base_url=base, keys=keys, key_origin=origin, variables=variables
+        )
+
+    def _variables(
+        self,
+        provider: Provider,
+        fields: Mapping[str, tuple[str, int]],
+        keys: tuple[Secret, ...],
+    ) -> dict[str, str] | None:
+        """Those that the provider's address needs; None where it is not configured."""
+        found: dict[str, str] = {}
+        for name, variable in provider.variables.items():
+            value = self._environ.get(variable) or fields.get(name, ("", 0))[0]
+            if value and not _PLACE.fullmatch(value):
+                self._problem("environment", variable, "is no such name", "Correct it.")
+                return None
+            if value:
+                found[name] = value
+        missing = [v for name, v in provider.variables.items() if name not in found]
+        if missing and (found or keys):
+            self._problem("environment", missing[0], "is not set", f"{provider.title} needs it.")
+        return None if missing else found
 
     def _keys(
         self, provider: Provider, fields: Mapping[str, tuple[str, int]], entry: Entry | None
@@ -379,7 +415,7 @@ class _Loader:
             return None
         path = parts.path.rstrip("/")
         if not path:
-            path = urlsplit(default).path if default else "/v1"
+            path = (urlsplit(default).path if default else "/v1").rstrip("/")
         return f"{parts.scheme}://{parts.netloc}{path}"
 
 

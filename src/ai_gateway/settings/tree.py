@@ -33,6 +33,8 @@ class ConfiguredProvider(Struct, frozen=True, kw_only=True):
     """Used in turn; empty where the provider asks for none."""
     key_origin: str
     """Where the keys came from, such as `OPENAI_API_KEY`; for `check`, never a key."""
+    variables: dict[str, str] = {}
+    """Such as a cloud's region; see `Provider.variables`."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ class Address(Struct, frozen=True):
 
     origin: Origin
     head: bytes
+    url: str
 
 
 def address(url: str, headers: Iterable[tuple[str, str]], method: str = "POST") -> Address:
@@ -47,7 +48,7 @@ def address(url: str, headers: Iterable[tuple[str, str]], method: str = "POST") 
     if any("\r" in line or "\n" in line or "\0" in line for line in lines):
         raise ValueError("a header or address holds a line break")
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n"
-    return Address(Origin(host, port, secure), head)
+    return Address(Origin(host, port, secure), head, url)
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):

@@ -39,6 +39,9 @@ def check_messages(messages: list[WireMessage]) -> None:
 
 def rewrite(peeked: Peek, body: bytes, target: RenderTarget) -> bytes:
     """The same request for `target.model`; the bytes themselves where that is its name already."""
+    if target.body_version:
+        fields = {name: value for name, value in peeked.fields.items() if name != "model"}
+        return encode({"anthropic_version": target.body_version, **fields})
     if target.model == peeked.model:
         return body
     return encode({**peeked.fields, "model": target.model})

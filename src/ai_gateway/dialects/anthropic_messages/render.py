@@ -79,7 +79,12 @@ class RequestRenderer:
         self._refuse_inexpressible()
         system, turns = self._split()
         max_tokens = chat.max_tokens or target.max_output_tokens or DEFAULT_MAX_TOKENS
-        out: dict[str, object] = {"model": target.model, "max_tokens": max_tokens}
+        out: dict[str, object] = (
+            {"anthropic_version": target.body_version}
+            if target.body_version
+            else {"model": target.model}
+        )
+        out["max_tokens"] = max_tokens
         if system:
             out["system"] = system
         out["messages"] = turns
