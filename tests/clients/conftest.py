@@ -118,7 +118,7 @@ def simulator(directory: Path) -> Iterator[Process]:
 
 @pytest.fixture(scope="session")
 def gateway(directory: Path, simulator: Process) -> Iterator[Process]:
-    """OpenAI and Anthropic are both the simulator, reached over HTTP as they would be."""
+    """OpenAI, Anthropic, Gemini and Groq are all the simulator, reached over HTTP as they would be."""
     running = start_gateway(
         directory,
         OPENAI_API_KEY="sk-openai",
@@ -129,6 +129,10 @@ def gateway(directory: Path, simulator: Process) -> Iterator[Process]:
         SIMULATOR_API_KEY="sk-sim",
         SIMULATOR_ANTHROPIC_BASE_URL=simulator.url,
         SIMULATOR_ANTHROPIC_API_KEY="sk-sim",
+        GEMINI_API_KEY="google-key",
+        GEMINI_BASE_URL=f"{simulator.url}/v1beta",
+        GROQ_API_KEY="sk-groq",
+        GROQ_BASE_URL=f"{simulator.url}/v1",
     )
     yield running
     running.stop()

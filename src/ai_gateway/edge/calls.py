@@ -123,20 +123,21 @@ CALL_ROUTES = (
     ),
 )
 
-_MODEL_PATHS = "/v1beta/models/"
+_MODEL_PATHS = ("/v1beta/models/", "/v1/models/")
+"""Google's SDKs use either of its API's versions; what is asked and answered is the same."""
 
 
 def route_path(path: str) -> str:
     """The documented path that a request's path is one of."""
     if path.startswith(_MODEL_PATHS):
         _, colon, action = path.rpartition(":")
-        return f"{_MODEL_PATHS}{{model}}:{action}" if colon else path
+        return f"{_MODEL_PATHS[0]}{{model}}:{action}" if colon else path
     return path
 
 
 def _model_in(path: str) -> str:
     """The model that a path names."""
-    return path.removeprefix(_MODEL_PATHS).rpartition(":")[0]
+    return path.split("/models/", 1)[1].rpartition(":")[0]
 
 
 class CallEndpoint:

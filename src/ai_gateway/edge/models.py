@@ -50,7 +50,7 @@ class GeminiModel(Struct, kw_only=True, rename="camel"):
 
 def dialect_of(request: Request) -> str:
     """The one that a request outside the calls is answered in, by its path and headers."""
-    if request.url.path.startswith("/v1beta/"):
+    if request.url.path.startswith("/v1beta/") or "x-goog-api-key" in request.headers:
         return "gemini"
     return "anthropic_messages" if "anthropic-version" in request.headers else "openai_chat"
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.json import decode, encode
 
-from . import anthropic, openai, other
+from . import anthropic, gemini, openai, other, responses
 from .answer import Said
 from .options import BadOption, SimulatorOptions, with_headers
 
@@ -20,6 +20,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_KEY_HEADERS = (b"authorization", b"x-api-key", b"x-goog-api-key")
 _HANG_SECONDS = 3600.0
 _FORMS = ("/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations")
 _STATUSES: dict[int, str] = {
@@ -47,14 +48,14 @@ class Simulator:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        path: str = scope["path"].removeprefix("/v1")
+        path: str = scope["path"].removeprefix("/v1beta").removeprefix("/v1")
         body = await _body(receive)
         try:
             options = with_headers(self._options, scope["headers"])
             await self._answer(scope, path, body, options, send)
         except BadOption as error:
             await _reply(send, 400, encode({"error": {"message": str(error)}}))
-        except (openai.Refused, anthropic.Refused) as refused:
+        except (openai.Refused, anthropic.Refused, gemini.Refused) as refused:
             self.stats["refused"] += 1
             await _reply(send, refused.status, refused.body)
         except (AttributeError, KeyError, TypeError, msgspec.DecodeError):
@@ -79,15 +80,12 @@ class Simulator:
                 | "/audio/transcriptions"
                 | "/audio/translations"
                 | "/images/edits"
-                | "/images/variations",
+                | "/images/variations"
+                | "/responses",
             ):
-                if options.require_key and not _has_key(scope):
-                    await _reply(send, 401, _error_body(401, path))
-                    return
-                self._calls += 1
-                if await self._fails(scope, path, options, send):
-                    return
-                await self._call(scope, path, body, options, send)
+                await self._take(scope, path, body, options, send)
+            case ("POST", _) if gemini.called(path) is not None:
+                await self._take(scope, path, body, options, send)
             case ("GET", "/models"):
                 await _reply(send, 200, openai.models())
             case ("GET", "/simulator/stats"):
@@ -103,6 +101,16 @@ class Simulator:
             case _:
                 await _reply(send, 404, _error_body(404, path))
 
+    async def _take(
+        self, scope: Scope, path: str, body: bytes, options: SimulatorOptions, send: Send
+    ) -> None:
+        if options.require_key and not _has_key(scope):
+            await _reply(send, 401, _error_body(401, path))
+            return
+        self._calls += 1
+        if not await self._fails(scope, path, options, send):
+            await self._call(scope, path, body, options, send)
+
     async def _call(
         self, scope: Scope, path: str, body: bytes, options: SimulatorOptions, send: Send
     ) -> None:
@@ -115,7 +123,20 @@ class Simulator:
         asked = decode(body)
         if options.first_token_ms:
             await asyncio.sleep(options.first_token_ms / 1000)
+        named = gemini.called(path)
+        if named is not None:
+            await self._call_gemini(scope, path, asked, *named, options, send)
+            return
         match path:
+            case "/responses":
+                response = responses.read_responses(asked, options.answer_tokens)
+                if response.stream:
+                    events, said = responses.responses_events(response, number)
+                    self._count(response.asked.model, said, 1, asked)
+                    await self._stream(scope, events, path, options, send)
+                    return
+                answer, said = responses.responses_answer(response, number)
+                self._count(response.asked.model, said, 1, asked)
             case "/chat/completions":
                 chat = openai.read_chat(asked, options.answer_tokens)
                 if chat.stream:
@@ -157,6 +178,35 @@ class Simulator:
                 self._count(asked["model"], Said(input_tokens=tokens), 0, asked)
             case _:
                 answer = anthropic.count_answer(anthropic.read_messages(asked, 0, counting=True))
+        if options.error_kind == "truncated" and self._owes_error(options):
+            answer = answer[: len(answer) // 2]
+        await _reply(send, 200, answer, path)
+
+    async def _call_gemini(
+        self,
+        scope: Scope,
+        path: str,
+        asked: Any,
+        model: str,
+        action: str,
+        options: SimulatorOptions,
+        send: Send,
+    ) -> None:
+        match action:
+            case "countTokens":
+                answer = gemini.count_answer(asked, model)
+            case "embedContent" | "batchEmbedContents":
+                answer, tokens = gemini.embeddings_answer(asked, action)
+                self._count(model, Said(input_tokens=tokens), 0, asked)
+            case _:
+                generate = gemini.read_generate(asked, model, options.answer_tokens)
+                if action == "streamGenerateContent":
+                    events, said = gemini.generate_events(generate, self._calls)
+                    self._count(model, said, 1, asked)
+                    await self._stream(scope, events, path, options, send)
+                    return
+                answer, said = gemini.generate_answer(generate, self._calls)
+                self._count(model, said, 1, asked)
         if options.error_kind == "truncated" and self._owes_error(options):
             answer = answer[: len(answer) // 2]
         await _reply(send, 200, answer, path)
@@ -255,7 +305,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _has_key(scope: Scope) -> bool:
-    return any(name in (b"authorization", b"x-api-key") for name, _ in scope["headers"])
+    return any(name in _KEY_HEADERS for name, _ in scope["headers"])
 
 
 def _error_body(status: int, path: str) -> bytes:
@@ -263,6 +313,8 @@ def _error_body(status: int, path: str) -> bytes:
     message = f"The simulator was asked to answer {status}."
     if path.startswith("/messages"):
         return encode({"type": "error", "error": {"type": kind, "message": message}})
+    if gemini.called(path) is not None:
+        return gemini.error_body(status, message)
     return encode({"error": {"message": message, "type": kind, "param": None, "code": None}})
 
 
@@ -270,6 +322,9 @@ def _stream_error(path: str) -> bytes:
     body = _error_body(529, path)
     if path.startswith("/messages"):
         return b"event: error\ndata: " + body + b"\n\n"
+    if path == "/responses":
+        error = {"type": "error", "code": "overloaded_error", "message": "As asked.", "param": None}
+        return b"event: error\ndata: " + encode({**error, "sequence_number": 0}) + b"\n\n"
     return b"data: " + body + b"\n\n"
 
 

@@ -17,7 +17,7 @@ from .answer import Asked, Said, pieces, say, tokens_in
 
 MODELS = (
     "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5", "gpt-5-mini", "o3", "o4-mini",
-    "text-embedding-3-small", "text-embedding-3-large", "claude-sonnet-4-5", "claude-haiku-4-5",
+    "text-embedding-3-small", "text-embedding-3-large", "claude-sonnet-4-5", "claude-haiku-4-5", "gemini-2.5-flash",
 )  # fmt: skip
 CREATED = 1_700_000_000
 
@@ -237,13 +237,17 @@ def embeddings_answer(body: Any) -> tuple[bytes, int]:
 
 
 def _vector(entry: Any, size: int, packed: bool) -> Any:
-    """A unit vector that only depends on the input."""
+    unit = unit_vector(entry, size)
+    return base64.b64encode(array("f", unit).tobytes()).decode() if packed else unit
+
+
+def unit_vector(entry: Any, size: int) -> list[float]:
+    """It only depends on the input."""
     seed = hashlib.sha256(repr(entry).encode()).digest()
     source = random.Random(seed)
     values = [source.gauss(0, 1) for _ in range(size)]
     length = sqrt(sum(v * v for v in values))
-    unit = [v / length for v in values]
-    return base64.b64encode(array("f", unit).tobytes()).decode() if packed else unit
+    return [v / length for v in values]
 
 
 def models() -> bytes:

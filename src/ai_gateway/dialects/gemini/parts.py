@@ -73,16 +73,21 @@ class CallIds:
 
 
 def parts_of(wire_parts: list[Raw], ids: CallIds, path: str) -> list[Part]:
-    """Raises GatewayError naming what is wrong. Thoughts that a stream gave in pieces are joined."""
+    """Raises GatewayError naming what is wrong."""
     parts: list[Part] = []
     for index, raw in enumerate(wire_parts):
-        for part in part_of(raw, ids, f"{path}.parts[{index}]"):
-            last = parts[-1] if parts else None
-            if isinstance(part, Thinking) and isinstance(last, Thinking) and not last.signature:
-                parts[-1] = Thinking(text=last.text + part.text, signature=part.signature)
-            else:
-                parts.append(part)
+        join(parts, part_of(raw, ids, f"{path}.parts[{index}]"))
     return parts
+
+
+def join(parts: list[Part], more: list[Part]) -> None:
+    """Adds more parts. Thoughts that a stream gave in pieces, the signature last, become one."""
+    for part in more:
+        last = parts[-1] if parts else None
+        if isinstance(part, Thinking) and isinstance(last, Thinking) and not last.signature:
+            parts[-1] = Thinking(text=last.text + part.text, signature=part.signature)
+        else:
+            parts.append(part)
 
 
 def part_of(raw: Raw, ids: CallIds, path: str) -> list[Part]:

@@ -15,7 +15,7 @@ from ai_gateway.model.chat import (
 )
 from ai_gateway.model.content import Message, Text
 
-from .parts import DIALECT, CallIds, parts_of
+from .parts import DIALECT, CallIds, join, parts_of
 from .schemas import json_schema
 from .wire import (
     GenerationConfig,
@@ -118,8 +118,14 @@ def _messages(contents: list[Raw]) -> list[Message]:
                 role = "assistant"
             case _:
                 raise invalid(f"{path}.role", "must be 'user' or 'model'.")
-        parts = parts_of(content.parts or [], ids, path)
-        messages.append(Message(role=role, parts=tuple(parts) or (Text(text=""),), path=path))
+        parts = parts_of(content.parts or [], ids, path) or [Text(text="")]
+        if role == "assistant" and messages and messages[-1].role == role:
+            # A streamed answer, sent back as the contents it came in.
+            before = messages.pop()
+            said = list(before.parts)
+            join(said, parts)
+            parts, path = said, before.path
+        messages.append(Message(role=role, parts=tuple(parts), path=path))
     return messages
 
 
