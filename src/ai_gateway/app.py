@@ -161,14 +161,14 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
         readiness.add(state.trouble)
     else:
         readiness.add_note(state.trouble)
+    spending = (
+        NoSpending()
+        if account is None
+        else LedgerSpending(account.queries, account.replayer.replay)
+    )
+    limits = _limits(settings, state, spending, metrics, log)
     pipeline = Pipeline(
-        limits=_limits(
-            settings,
-            state,
-            NoSpending() if account is None else LedgerSpending(account.queries),
-            metrics,
-            log,
-        ),
+        limits=limits,
         access=opened.access,
         ledger=NoLedger() if account is None else account.ledger,
         router=router,
@@ -190,6 +190,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
             access=opened.access,
             admin_key=None if settings.admin_key is None else settings.admin_key.reveal(),
             metrics_key=None if settings.metrics_key is None else settings.metrics_key.reveal(),
+            budgets=limits.remaining,
             admin=AdminParts(
                 administration=opened.administration,
                 access_changed=opened.changed,

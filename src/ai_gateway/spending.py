@@ -1,7 +1,7 @@
 """What the ledger says was spent, for limits that have lost their own count."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ai_gateway.limits.limits import SpendingUnknown
@@ -15,13 +15,20 @@ _PATIENCE = 1.0
 
 
 class LedgerSpending:
-    def __init__(self, queries: "Callable[[], LedgerQueries]") -> None:
+    """`catch_up` brings what this process has settled into the database first; what another one has
+    in its spool (half a second's worth) is not seen."""
+
+    def __init__(
+        self, queries: "Callable[[], LedgerQueries]", catch_up: Callable[[], Awaitable[None]]
+    ) -> None:
         self._queries = queries
+        self._catch_up = catch_up
 
     async def spent(self, tenant: str, account: Sum) -> int:
         subject = "" if account.per == "tenant" else account.name
         try:
             async with asyncio.timeout(_PATIENCE):
+                await self._catch_up()
                 dollars, tokens = await self._queries().spent(
                     account.per, tenant, subject, account.since
                 )

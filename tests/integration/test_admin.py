@@ -1,12 +1,15 @@
 """Tenants and keys by the admin API, and what calls may do with them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from time import perf_counter
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.postgresql import PostgreSQL
 from tests.serving import Running, answers, ask, in_front_of, providing, serving
 
 ADMIN = "admin-key-of-the-tests"
@@ -191,3 +194,58 @@ async def test_a_page_ends_with_where_the_next_begins(gateway: Running) -> None:
         seen += [key["id"] for key in page["data"]]
         after = page["next"]
     assert seen == ids
+
+
+async def test_every_change_is_on_record_with_who_made_it_and_no_key(gateway: Running) -> None:
+    await admin(gateway, "POST", "/admin/tenants", {"id": "acme"})
+    key, details = await made(gateway, tenant="acme", role="tenant-admin")
+    path = f"/admin/keys/{details['id']}"
+    await admin(gateway, "PATCH", path, {"policy": {"models": ["gpt-*"]}}, key)
+    issued = await admin(gateway, "POST", path + "/rotate", {}, key)
+    await admin(gateway, "DELETE", path)
+    page = await admin(gateway, "GET", "/admin/actions?tenant=acme")
+    assert [(a["actor"], a["action"], a["target"]) for a in page["data"]] == [
+        ("admin", "delete key", details["id"]),
+        (details["id"], "rotate key", details["id"]),
+        (details["id"], "change key", details["id"]),
+        ("admin", "create key", details["id"]),
+        ("admin", "create tenant", "acme"),
+    ]
+    assert page["data"][2]["detail"]["policy"]["models"] == ["gpt-*"]
+    text = json.dumps(page)
+    assert key not in text
+    assert issued["key"] not in text
+    first = await admin(gateway, "GET", "/admin/actions?limit=2")
+    second = await admin(gateway, "GET", f"/admin/actions?limit=3&before={first['next']}")
+    assert first["data"] + second["data"] == page["data"]
+
+
+async def test_a_revoked_key_stops_working_on_every_replica_within_a_second(
+    postgresql: PostgreSQL,
+) -> None:
+    environ = {"ADMIN_KEY": ADMIN, "DATABASE_URL": postgresql.fresh()}
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), **environ}) as one,
+        serving({**in_front_of(provider), **environ}) as two,
+    ):
+        for _ in range(3):
+            key, details = await made(one)
+            assert (await call(one, key), await call(two, key)) == (200, 200)
+            await admin(one, "DELETE", f"/admin/keys/{details['id']}")
+            assert await call(one, key) == 401
+            revoked = perf_counter()
+            while await call(two, key) == 200:
+                assert perf_counter() - revoked < 1
+                await asyncio.sleep(0.01)
+        # A key that a replica knows as wrong is good there once it is made good.
+        key, details = await made(one)
+        path = f"/admin/keys/{details['id']}"
+        await admin(one, "PATCH", path, {"disabled": True})
+        await asyncio.sleep(0.5)
+        assert await call(two, key) == 401
+        await admin(one, "PATCH", path, {"disabled": False})
+        enabled = perf_counter()
+        while await call(two, key) == 401:
+            assert perf_counter() - enabled < 1
+            await asyncio.sleep(0.01)

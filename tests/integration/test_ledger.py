@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, admin, made
+from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, admin, call, made
 from tests.serving import Running, answers, ask, in_front_of, providing, serving, streams
 
 
@@ -176,3 +176,22 @@ async def test_what_a_process_left_behind_is_taken_over_and_counted_once(tmp_pat
     assert report["total"]["cost_usd"] == "0.00015"
     assert b"gateway_ledger_lost_total 1" in metrics
     assert [p.name for p in tmp_path.glob("spool/*/*") if p.name != "lock"] == ["000000001.refused"]
+
+
+async def test_usage_tells_what_is_left_of_the_callers_budgets(gateway: Running) -> None:
+    budgets = [
+        {"per": "key", "amount": "10"},
+        {"per": "user", "unit": "tokens", "amount": 1000000, "period": "total"},
+    ]
+    key, details = await made(gateway, policy={"budgets": budgets})
+    assert await call(gateway, key) == 200
+    report = await usage(gateway, key)
+    of_key, of_user = sorted(report["budgets"], key=lambda budget: budget["per"])
+    assert (of_key["name"], of_key["period"], of_key["hard"]) == (details["id"], "month", True)
+    assert (of_key["limit"], of_key["used"], of_key["remaining"]) == (
+        "10",
+        "0.000075",
+        "9.999925",
+    )
+    assert of_key["resets_at"] > report["end"][:7]
+    assert (of_user["unit"], of_user["used"], of_user["resets_at"]) == ("tokens", "15", None)

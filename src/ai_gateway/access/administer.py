@@ -7,7 +7,7 @@ from secrets import token_hex
 from time import time
 from typing import Any
 
-from msgspec import UNSET, to_builtins
+from msgspec import UNSET, Raw, to_builtins
 from msgspec.json import decode, encode
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.key import (
+    AdminAction,
+    AdminActionPage,
     ConfiguredTenant,
     IssuedKey,
     Key,
@@ -29,7 +31,7 @@ from ai_gateway.model.key import (
 )
 from ai_gateway.storage.admin_audit import record_action
 from ai_gateway.storage.database import Database
-from ai_gateway.storage.tables import keys, tenants
+from ai_gateway.storage.tables import admin_audit, keys, tenants
 
 from .access import DEFAULT_TENANT
 from .keys import hash_of, hint_of, new_key
@@ -241,6 +243,31 @@ class Administration:
                 connection, actor=actor, action="delete tenant", tenant=id, target=id
             )
         return True
+
+    async def actions(
+        self, tenant: str | None, *, limit: int, before: str | None
+    ) -> AdminActionPage:
+        """Who changed what, newest first."""
+        statement = select(admin_audit).order_by(admin_audit.c.id.desc()).limit(limit + 1)
+        if tenant is not None:
+            statement = statement.where(admin_audit.c.tenant == tenant)
+        if before is not None:
+            statement = statement.where(admin_audit.c.id < before)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        data = [
+            AdminAction(
+                id=row.id,
+                at=datetime.fromtimestamp(row.at / 1000, UTC),
+                actor=row.actor,
+                action=row.action,
+                tenant=row.tenant,
+                target=row.target,
+                detail=Raw(row.detail.encode("utf-8")),
+            )
+            for row in rows[:limit]
+        ]
+        return AdminActionPage(data=data, next=data[-1].id if len(rows) > limit else None)
 
     async def _ensure_tenant(self, connection: AsyncConnection, id: str, now: int) -> None:
         """`default` and those of `gateway.yaml` come into being with their first key."""

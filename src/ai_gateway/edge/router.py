@@ -1,6 +1,6 @@
 """The gateway as one ASGI application: calls go straight to their endpoint, the rest to Starlette."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 
 from msgspec import Struct
@@ -11,6 +11,8 @@ from starlette.routing import Route
 
 from ai_gateway.access.access import Access
 from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.limits.limits import Remaining
+from ai_gateway.model.call import Caller
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.router import Router
@@ -46,6 +48,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     admin_key: str | None
     metrics_key: str | None
     """Asked of who reads the metrics; None: nobody is asked."""
+    budgets: Callable[[Caller], Awaitable[list[Remaining]]]
+    """What is left of a caller's."""
     admin: AdminParts
     loopback_only: bool
     """No key is asked for: only programs on this machine are let in."""
@@ -156,7 +160,7 @@ def _pages(parts: Parts) -> Starlette:
             Route("/metrics", operations.metrics),
             Route("/v1/models", models.list),
             Route("/v1/models/{id:path}", models.get),
-            Route("/v1/usage", UsageEndpoint(parts.access, parts.admin.ledger).get),
+            Route("/v1/usage", UsageEndpoint(parts.access, parts.admin.ledger, parts.budgets).get),
             # Only a wrong method leads here: a POST has gone to its endpoint before.
             *(
                 Route(route.path.replace("{model}", "{model:path}"), _wrong_method)

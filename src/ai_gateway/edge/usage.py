@@ -1,19 +1,22 @@
 """`GET /v1/usage`: what the caller itself used: its key, its user, its tenant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from msgspec.json import encode
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ai_gateway.access.access import Access
+from ai_gateway.limits.limits import Remaining
+from ai_gateway.limits.rules import NANO
 from ai_gateway.model.call import Caller
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.model.usage_report import Grouping, UsageReport
+from ai_gateway.model.usage_report import BudgetStanding, CallerReport, Grouping
 from ai_gateway.storage.database import DatabaseUnavailable
 
 from .admin.endpoints import away, error_response, invalid
@@ -90,9 +93,17 @@ def _time(given: str, field: str) -> datetime:
 
 
 class UsageEndpoint:
-    def __init__(self, access: Access, queries: "Callable[[], LedgerQueries] | None") -> None:
+    """`budgets` tells what is left of a caller's."""
+
+    def __init__(
+        self,
+        access: Access,
+        queries: "Callable[[], LedgerQueries] | None",
+        budgets: Callable[[Caller], Awaitable[list[Remaining]]],
+    ) -> None:
         self._access = access
         self._queries = queries
+        self._budgets = budgets
 
     async def get(self, request: Request) -> Response:
         try:
@@ -107,7 +118,7 @@ class UsageEndpoint:
             encode(report), media_type="application/json", headers={"cache-control": "no-store"}
         )
 
-    async def _report(self, headers: Mapping[bytes, bytes], given: dict[str, str]) -> UsageReport:
+    async def _report(self, headers: Mapping[bytes, bytes], given: dict[str, str]) -> CallerReport:
         caller = await self._access.caller(headers)
         if self._queries is None:
             raise no_ledger()
@@ -117,7 +128,7 @@ class UsageEndpoint:
             raise invalid(error, "The query") from None
         start, end = span(query.start, query.end, datetime.now(UTC))
         scope = query.scope or _usual_scope(caller, headers)
-        return await self._queries().report(
+        report = await self._queries().report(
             scope=scope,
             tenant=caller.tenant,
             subject=_subject(caller, scope),
@@ -125,6 +136,26 @@ class UsageEndpoint:
             end=end,
             by=groupings(query.group_by, ("hour", "day", "model", "provider")),
         )
+        left = [_standing(one) for one in await self._budgets(caller)]
+        return CallerReport(**structs.asdict(report), budgets=left)
+
+
+def _standing(one: Remaining) -> BudgetStanding:
+    account = one.account
+    of = NANO if account.unit == "usd" else 1
+    hard = account.quota.hard
+    limit = account.quota.limit if hard or account.soft is None else account.soft
+    return BudgetStanding(
+        per=account.per,
+        name=account.name,
+        unit=account.unit,
+        period=account.period.partition(":")[0],
+        hard=hard,
+        limit=Decimal(limit) / of,
+        used=Decimal(one.used) / of,
+        remaining=Decimal(max(0, limit - one.used)) / of,
+        resets_at=datetime.fromtimestamp(account.ends, UTC) if account.ends else None,
+    )
 
 
 def _usual_scope(caller: Caller, headers: Mapping[bytes, bytes]) -> Literal["key", "user"]:

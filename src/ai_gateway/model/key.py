@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from .policy import UNRESTRICTED, Policy
 
@@ -115,6 +115,27 @@ class TenantChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class TenantPage(Struct, frozen=True, kw_only=True):
     data: list[Tenant]
     next: str | None
+
+
+class AdminAction(Struct, frozen=True, kw_only=True):
+    """A change, and who made it."""
+
+    id: str
+    at: datetime
+    actor: str
+    """`admin` for ADMIN_KEY, `cli`, or the id of a key."""
+    action: str
+    tenant: str | None
+    target: str | None
+    detail: Raw
+    """What was changed to what, as JSON."""
+
+
+class AdminActionPage(Struct, frozen=True, kw_only=True):
+    data: list[AdminAction]
+    """Newest first."""
+    next: str | None
+    """`before` of the next page; None: there is none."""
 
 
 class ConfiguredTenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

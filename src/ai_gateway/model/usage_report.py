@@ -56,6 +56,29 @@ class UsageReport(Struct, frozen=True, kw_only=True):
     groups: list[UsageGroup]
 
 
+class BudgetStanding(Struct, frozen=True, kw_only=True):
+    """A budget that the caller is held to, and what is left of it."""
+
+    per: Literal["user", "key", "tenant"]
+    name: str
+    """Whose: the user, the key's id or the tenant."""
+    unit: Literal["usd", "tokens"]
+    period: str
+    """`day`, `week`, `month` or `total`."""
+    hard: bool
+    """At its limit calls are refused; a soft one only warns."""
+    limit: Decimal
+    used: Decimal
+    """Spent, and set aside for calls in flight."""
+    remaining: Decimal
+    resets_at: datetime | None
+    """None: never."""
+
+
+class CallerReport(UsageReport, frozen=True, kw_only=True):
+    budgets: list[BudgetStanding]
+
+
 class CallRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call, as the ledger keeps it."""
 

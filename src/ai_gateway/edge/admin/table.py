@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from .actions import action_routes
 from .keys import Changed, key_routes
 from .route import AdminRoute
 from .tenants import tenant_routes
@@ -28,5 +29,6 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
     return [
         *key_routes(parts.administration, parts.access_changed),
         *tenant_routes(parts.administration, parts.access_changed),
+        *action_routes(parts.administration),
         *usage_routes(parts.ledger),
     ]
