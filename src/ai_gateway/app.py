@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from random import Random
 from time import monotonic, perf_counter
 from zoneinfo import ZoneInfo
@@ -69,8 +70,10 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
-    """Everything up, ready to be served; and down again."""
+async def open_gateway(
+    settings: Settings, *, log_lock: Path | None = None
+) -> AsyncGenerator[Gateway, None]:
+    """Everything up, ready to be served; and down again. `log_lock`: where workers share an output."""
     own = {name: c.provider for name, c in settings.providers.items()}
     catalogue = load_catalogue(settings.prices, own)
     credentials = {
@@ -86,7 +89,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway, None]:
     if simulator is not None:
         credentials = _simulated(simulator.port)
     metrics = Metrics(__version__)
-    log = Log(settings.log_level, metrics.log_dropped.add)
+    log = Log(settings.log_level, metrics.log_dropped.add, lock=log_lock)
     timeouts = Timeouts(
         connect=settings.connect_timeout,
         first_byte=settings.first_byte_timeout,

@@ -4,10 +4,12 @@ import argparse
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ai_gateway import __version__
 from ai_gateway.access.listening import listening_is_safe
@@ -17,6 +19,9 @@ from ai_gateway.commands.migrate import run as run_migrate
 from ai_gateway.settings.check import check, provider_lines
 from ai_gateway.settings.load import config_path, load_settings
 from ai_gateway.settings.tree import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from ai_gateway.workers import Worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,14 +114,16 @@ def _serve(settings: Settings) -> int:
             file=sys.stderr,
         )
         return 2
-    if settings.workers > 1:
-        print("ai-gateway: WORKERS above 1 is not part of this version.", file=sys.stderr)
-        return 2
     import uvloop
 
     from ai_gateway.server import listen
+    from ai_gateway.workers import serve_workers
 
     try:
+        if settings.workers > 1:
+            return serve_workers(
+                settings, lambda listener, worker: uvloop.run(_run(settings, listener, worker))
+            )
         listener = listen(settings.host, settings.port)
     except OSError as error:
         print(
@@ -127,11 +134,12 @@ def _serve(settings: Settings) -> int:
     return uvloop.run(_run(settings, listener))
 
 
-async def _run(settings: Settings, listener: socket.socket) -> int:
+async def _run(settings: Settings, listener: socket.socket, worker: "Worker | None" = None) -> int:
     from ai_gateway.app import open_gateway
     from ai_gateway.server import GatewayServer
 
-    async with open_gateway(settings) as gateway:
+    log_lock = None if worker is None else worker.log_lock
+    async with open_gateway(settings, log_lock=log_lock) as gateway:
 
         def drain() -> None:
             gateway.readiness.draining = True
@@ -152,10 +160,19 @@ async def _run(settings: Settings, listener: socket.socket) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)
-        _banner(settings, server.port, simulated=gateway.simulated)
-        gateway.log.event("info", "serving", host=settings.host, port=server.port)
+        number = None if worker is None else worker.number
+        which = {} if number is None else {"worker": number}
+        if worker is not None:
+            gateway.metrics.others = lambda: worker.shelf.others(worker.number)
+            worker.shelf.start(worker.number, gateway.metrics.encode_snapshot)
+            worker.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        if not number:
+            _banner(settings, server.port, simulated=gateway.simulated)
+        gateway.log.event("info", "serving", host=settings.host, port=server.port, **which)
         await serving
-        gateway.log.event("info", "stopped")
+        gateway.log.event("info", "stopped", **which)
+        if worker is not None:
+            await worker.shelf.close()
     return 0
 
 

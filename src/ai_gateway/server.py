@@ -19,10 +19,12 @@ from ai_gateway.edge.protocol import GatewayProtocol
 _BACKLOG = 4096
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Raises OSError."""
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """`shared`: others may listen beside it, each gets its part of the connections. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+    return socket.create_server(
+        (host.strip("[]"), port), family=family, backlog=_BACKLOG, reuse_port=shared
+    )
 
 
 def _websocket_protocol(*arguments: Any, **named: Any) -> asyncio.Protocol:

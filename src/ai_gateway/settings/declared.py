@@ -116,7 +116,7 @@ SETTINGS: tuple[Setting, ...] = (
             parse=_one_of("release", "debug"), group="server",
             doc="`debug` logs at level debug."),
     Setting(name="workers", variable="WORKERS", default=1, parse=_whole(1, 256), group="server",
-            in_effect=False, doc="Processes; more than one needs shared state."),
+            doc="Processes that serve; more than one needs REDIS_ADDR and a PostgreSQL DATABASE_URL."),
     Setting(name="endpoint_grace", variable="ENDPOINT_GRACE", default=5.0, parse=_number(0, 300),
             group="server",
             doc="Seconds after SIGTERM during which new calls are still taken, while load "

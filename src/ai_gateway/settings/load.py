@@ -50,6 +50,7 @@ class _Loader:
         values["data_dir"] = Path(values["data_dir"])
         if values["prices"] is not None:
             values["prices"] = Path(values["prices"])
+        self._check_workers(values)
         sections = {section.name: self._section(section) for section in SECTIONS}
         self._check_access(sections["keys"], sections["auth"])
         providers = ProviderReader(self._found, self._known).read()
@@ -81,6 +82,20 @@ class _Loader:
         if found is not None and found.warning is not None:
             self._found.warnings.append(found.warning)
         return found
+
+    def _check_workers(self, values: dict[str, Any]) -> None:
+        """Several processes that each counted for themselves would let everything through twice."""
+        if values["workers"] == 1:
+            return
+        database = values["database_url"]
+        is_postgres = database is not None and database.reveal().startswith("postgres")
+        if values["redis_addr"] is None or not is_postgres:
+            self._problem(
+                "environment",
+                "WORKERS",
+                "above 1 needs what they share: REDIS_ADDR and a PostgreSQL DATABASE_URL",
+                "Set both, or WORKERS=1.",
+            )
 
     def _is_set(self, setting: Setting) -> bool:
         variables = (setting.variable, *setting.aliases)

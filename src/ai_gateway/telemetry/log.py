@@ -5,9 +5,11 @@ control character, so a line stays one line whatever callers put into names.
 """
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from time import time
 from typing import Literal
 
@@ -60,7 +62,16 @@ class CallLine(Struct, omit_defaults=True):
 class Log:
     """Collects lines and writes them from a worker thread. Past `_MOST_HELD` lines it drops and counts."""
 
-    def __init__(self, level: Level, dropped: Callable[[], None], *, descriptor: int = 1) -> None:
+    def __init__(
+        self,
+        level: Level,
+        dropped: Callable[[], None],
+        *,
+        descriptor: int = 1,
+        lock: Path | None = None,
+    ) -> None:
+        """`lock`: a file that keeps workers' lines apart where they share an output."""
+        self._lock = None if lock is None else os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         self._rank = _RANK[level]
         self._dropped = dropped
         self._descriptor = descriptor
@@ -157,12 +168,17 @@ class Log:
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         try:
+            if self._lock is not None:
+                fcntl.lockf(self._lock, fcntl.LOCK_EX)
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError:
             # Nobody reads standard output any more: the lines are lost, and counted.
             for _ in range(bytes(view).count(b"\n")):
                 self._dropped()
+        finally:
+            if self._lock is not None:
+                fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
 
 class _Clock:

@@ -5,7 +5,7 @@ new one counts as `other`, and likewise users and tenants.
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import msgpack
 
@@ -76,6 +76,8 @@ class Metrics:
             self.read(name, reading)
         self._exposition = Exposition(declared)
         self.gauge("gateway_build_info").of(version, platform.python_version()).set(1)
+        self.others: Callable[[], Sequence[bytes]] = lambda: ()
+        """The encoded snapshots of the other workers, where there are several."""
         self.in_flight = 0
         self.read("gateway_in_flight", lambda: float(self.in_flight))
         self.log_dropped = self.counter("gateway_log_lines_dropped_total").of()
@@ -251,12 +253,9 @@ class Metrics:
             found[metric.name] = family.points()
         return found
 
-    def render(self, accept: str, others: Sequence[bytes] = ()) -> tuple[bytes, str]:
-        """The exposition and its content type, in the format the scraper accepts.
-
-        `others`: the encoded snapshots of the other workers, which are added to this one's.
-        """
-        snapshots = [self.snapshot(), *(_decode(other) for other in others)]
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type, in the format the scraper accepts; of all workers."""
+        snapshots = [self.snapshot(), *(_decode(other) for other in self.others())]
         return self._exposition.render(merged(self._declared, snapshots), accept)
 
     def encode_snapshot(self) -> bytes:
