@@ -207,8 +207,8 @@ def test_the_workers_numbers_add_up() -> None:
         for _ in range(number + 1):
             metrics.observe_call(outcome_of(cache="hit"), trace_id=f"{number:032x}")
         metrics.in_flight = number
-    others = [metrics.encode_snapshot() for metrics in workers[1:]]
-    text = workers[0].render("", others)[0].decode()
+    workers[0].others = lambda: [metrics.encode_snapshot() for metrics in workers[1:]]
+    text = workers[0].render("")[0].decode()
     assert "cache_hits_total 6.0" in text
     assert 'llm_request_duration_seconds_count{model="gpt-4o",provider="openai"} 6' in text
     assert 'llm_request_duration_seconds_sum{model="gpt-4o",provider="openai"} 9.0' in text
