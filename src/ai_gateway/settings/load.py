@@ -90,7 +90,7 @@ class _Loader:
         database = values["database_url"]
         is_postgres = database is not None and database.reveal().startswith("postgres")
         if values["redis_addr"] is None or not is_postgres:
-            self._problem(
+            self._found.problem(
                 "environment",
                 "WORKERS",
                 "above 1 needs what they share: REDIS_ADDR and a PostgreSQL DATABASE_URL",
