@@ -24,6 +24,7 @@ from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
 from ai_gateway.perform.performer import Performer
+from ai_gateway.realtime import SessionAccount, Socket, relay
 from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.routing.gates import Gate
 from ai_gateway.routing.router import Resolved, Router, fits
@@ -128,6 +129,25 @@ class Pipeline:
             raise
         finally:
             self._settle(outcome, admission)
+
+    async def realtime(
+        self, request: Request, model: str, provider: str | None, socket: Socket, most_bytes: int
+    ) -> None:
+        """A realtime session: identify once, then admit and settle each response. Raises GatewayError."""
+        caller = await self._access.caller(request.headers)
+        gate = self._router.directory.gate(provider, model, "openai")
+        _permit(caller.policy, gate, model)
+        account = SessionAccount(
+            request,
+            caller,
+            gate,
+            lambda outcome: self._limits.admit(None, gate.target, (), outcome),
+            self._settle,
+        )
+        try:
+            await relay(gate, gate.target.model, socket, account, most_bytes=most_bytes)
+        finally:
+            account.close()
 
     async def ask(
         self, caller: Caller, operation: Operation, endpoint: str, body: bytes, timeout: float

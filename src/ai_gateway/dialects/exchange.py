@@ -95,7 +95,7 @@ def open_exchange(
             return CountTokensExchange(DIALECTS[dialect], body, named)
         case "moderations" | "rerank" | "images":
             return RelayedExchange(operation, body)
-        case "forward":
+        case "forward" | "realtime":
             raise AssertionError("what passes through is not parsed")
 
 

@@ -53,6 +53,7 @@ CALL_ROUTES = (
         operation="chat",
         dialect="openai_responses",
         summary="Continue a conversation (OpenAI Responses; JSON or server-sent events)",
+        websocket=True,
     ),
     CallRoute(
         path="/v1/messages",

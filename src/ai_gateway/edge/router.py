@@ -29,6 +29,8 @@ from .forwards import FORWARD_ROUTES, PASS_THROUGH, ForwardEndpoint, ForwardRout
 from .models import ModelsEndpoint, dialect_of
 from .operations import OperationsEndpoints
 from .readiness import Readiness
+from .realtime import PATH as REALTIME_PATH
+from .realtime import RealtimeEndpoint
 from .rebinding import LoopbackGuard
 from .usage import UsageEndpoint
 from .websocket import WebSocketEndpoint
@@ -83,6 +85,12 @@ def build_edge(parts: Parts) -> App:
     forwards = {route.path: _forward(parts, route) for route in FORWARD_ROUTES}
     pass_through = _forward(parts, PASS_THROUGH)
     passed = frozenset(parts.pass_through)
+    realtime = RealtimeEndpoint(
+        pipeline=parts.pipeline,
+        metrics=parts.metrics,
+        log=parts.log,
+        max_message_bytes=parts.max_body_bytes,
+    )
     pages = _count(_pages(parts), parts.metrics)
 
     guard = LoopbackGuard() if parts.loopback_only else None
@@ -109,6 +117,9 @@ def build_edge(parts: Parts) -> App:
             scope.pop("gateway.connection", None)
             await pages(scope, receive, send)
         elif scope["type"] == "websocket":
+            if scope["path"] == REALTIME_PATH:
+                await realtime(scope, receive, send)
+                return
             socket = sockets.get(scope["path"])
             if socket is not None:
                 await socket(scope, receive, send)

@@ -28,7 +28,7 @@ from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
-from .calls import CallRoute, caller_timeout, new_request_id, place_of
+from .calls import CallRoute, caller_timeout, joined, new_request_id, place_of
 from .reply import account
 
 _MOST_AT_ONCE = 64
@@ -38,6 +38,19 @@ _KEY_PROTOCOL = "openai-insecure-api-key."
 _UNSUPPORTED_DATA = 1003
 _TOO_QUIET = 4408
 _OVER_LIMIT = "too_many_calls"
+
+
+def handshake(scope: Scope) -> tuple[dict[bytes, bytes], str | None]:
+    """The headers, with a key that came as a subprotocol in its place, and the subprotocol to speak."""
+    headers = joined(scope["headers"])
+    chosen: str | None = None
+    for offered in scope["subprotocols"]:
+        if offered.startswith(_KEY_PROTOCOL):
+            key = offered.removeprefix(_KEY_PROTOCOL).encode("latin-1", "replace")
+            headers.setdefault(b"authorization", b"Bearer " + key)
+        elif chosen is None:
+            chosen = offered
+    return headers, chosen
 
 
 class _Message(Struct, frozen=True):
@@ -122,16 +135,9 @@ class WebSocketEndpoint:
         """A socket on which nothing happens for that long is closed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        accept: dict[str, Any] = {"type": "websocket.accept"}
-        for offered in scope["subprotocols"]:
-            if offered.startswith(_KEY_PROTOCOL):
-                key = offered.removeprefix(_KEY_PROTOCOL)
-                headers.setdefault(b"authorization", b"Bearer " + key.encode("latin-1", "replace"))
-            elif "subprotocol" not in accept:
-                accept["subprotocol"] = offered
+        headers, subprotocol = handshake(scope)
         await receive()
-        await send(accept)
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
         await _Session(self, headers, receive, send).run()
 
 

@@ -12,7 +12,7 @@ from .trace import Trace
 from .usage import NO_USAGE, Usage
 
 Operation = Literal[
-    "chat", "embeddings", "count_tokens", "moderations", "rerank", "images", "forward"
+    "chat", "embeddings", "count_tokens", "moderations", "rerank", "images", "forward", "realtime"
 ]
 """`forward`: passed through as it is (`forward.py`)."""
 CacheOutcome = Literal["hit", "semantic", "joined", "miss", "bypass"]
