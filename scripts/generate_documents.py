@@ -4,6 +4,7 @@
 """
 
 import re
+import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ai_gateway.telemetry.declared import METRICS
 from ai_gateway.telemetry.spans import ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 TITLES = {
     "server": "Server",
     "access": "Access",
@@ -184,11 +186,18 @@ def operations() -> str:
     return page
 
 
+def dialect_matrix() -> str:
+    from tests.unit.dialects.matrix import page
+
+    return page()
+
+
 DOCUMENTS = {
     "env.example": env_example,
     "docs/configuration.md": configuration,
     "docs/providers.md": providers,
     "docs/operations.md": operations,
+    "docs/dialect-matrix.md": dialect_matrix,
 }
 
 

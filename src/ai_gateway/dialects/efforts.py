@@ -16,6 +16,9 @@ def effort_of(reasoning: Reasoning | None, notes: dict[str, None]) -> str | None
             return "high"
         return reasoning.effort
     if reasoning.mode != "enabled":
+        if reasoning.mode == "disabled":
+            # Not every model takes the effort `none`.
+            notes["thinking disabled left out: the model's own default holds"] = None
         return None
     budget = reasoning.budget_tokens or 0
     effort = "low" if budget <= _LOW_BUDGET else "medium" if budget <= _MEDIUM_BUDGET else "high"

@@ -36,6 +36,9 @@ from .wire import (
 )
 
 DIALECT = "gemini"
+NO_SIGNATURE = "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv"
+"""Google's own stand-in for the signature of a call that another model made, which Gemini 3 would
+else refuse (ai.google.dev/gemini-api/docs/gemini-3, "Migrating from other models"), in base64."""
 _ID = re.compile(r"[^A-Za-z0-9_-]")
 _BESIDE = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution"})
 _GOOGLES_OWN = ("https://generativelanguage.googleapis.com/", "gs://", "files/")
@@ -191,7 +194,7 @@ def from_base64(data: str) -> bytes:
 
 def signature_from_wire(signature: str | None) -> str | None:
     """`thoughtSignature` is base64; another dialect's, marked, hides inside it."""
-    if not signature:
+    if not signature or signature == NO_SIGNATURE:
         return None
     try:
         inside = from_base64(signature).decode("ascii")

@@ -24,12 +24,9 @@ from ai_gateway.model.content import (
 )
 from ai_gateway.model.errors import Untranslatable
 
-from .parts import DIALECT, as_text_document, result_to_wire
+from .parts import DIALECT, NO_SIGNATURE, as_text_document, result_to_wire
 from .reasoning import thinking_for
 
-NO_SIGNATURE = "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv"
-"""Google's own stand-in for the signature of a call that another model made, which Gemini 3 would
-else refuse (ai.google.dev/gemini-api/docs/gemini-3, "Migrating from other models"), in base64."""
 _NOT_EXPRESSIBLE: dict[str, tuple[object, ...]] = {
     # What Gemini has no like of, or whose answer the other dialects could not be given.
     "n": (1,),

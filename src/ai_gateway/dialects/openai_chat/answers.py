@@ -99,8 +99,10 @@ def bad_answer(error: Exception) -> BadAnswer:
 def parts_of(message: AnsweredMessage) -> list[Part]:
     parts: list[Part] = []
     thinking = message.reasoning_content or message.reasoning
-    if thinking:
-        parts.append(Thinking(text=thinking, signature=_signature(message)))
+    signature = _signature(message)
+    if thinking or signature is not None:
+        parts.append(Thinking(text=thinking or "", signature=signature))
+    parts += [RedactedThinking(data=data) for data in message.redacted_reasoning or ()]
     if isinstance(message.content, str):
         if message.content:
             parts.append(Text(text=message.content, citations=given_list(message.annotations)))

@@ -17,7 +17,15 @@ from ai_gateway.model.answer import (
     Start,
     StopReason,
 )
-from ai_gateway.model.content import Opaque, Part, Refusal, Text, Thinking, ToolCall
+from ai_gateway.model.content import (
+    Opaque,
+    Part,
+    RedactedThinking,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from ai_gateway.model.usage import Usage
 
 from .answers import bad_answer, content_part
@@ -99,6 +107,8 @@ class ChatDecoder:
                 self._grow(Thinking, "", out)
             if self._open is not None:
                 out.append(Signature(index=self._open[1], signature=signature))
+        for data in delta.redacted_reasoning or ():
+            self._single(RedactedThinking(data=data), out)
         if isinstance(delta.content, str):
             if delta.content:
                 self._grow(Text, delta.content, out)

@@ -33,6 +33,7 @@ from ai_gateway.model.content import (
 from ai_gateway.model.errors import GatewayError
 
 from .wire import (
+    AllowedTools,
     AnyTextPart,
     FilePart,
     FunctionCall,
@@ -145,8 +146,8 @@ def _message(wire: WireMessage, index: int) -> Message:
         raise invalid(f"{path}.role", f"must be one of {known}.")
     parts: list[Part] = []
     thinking = wire.reasoning_content or wire.reasoning
-    if thinking is not None:
-        parts.append(Thinking(text=thinking, signature=wire.reasoning_signature))
+    if thinking is not None or wire.reasoning_signature is not None:
+        parts.append(Thinking(text=thinking or "", signature=wire.reasoning_signature))
     parts.extend(RedactedThinking(data=data) for data in wire.redacted_reasoning or ())
     parts.extend(_content(wire, path))
     if wire.refusal is not None:
@@ -279,6 +280,10 @@ def _tool_choice(choice: str | WireToolChoice | None) -> ToolChoice | None:
             return ToolChoice(mode="required")
         case WireToolChoice(function=function) if function is not None:
             return ToolChoice(mode="tool", name=function.name)
+        case WireToolChoice(
+            allowed_tools=AllowedTools(mode="auto" | "required" as mode) as allowed
+        ):
+            return ToolChoice(mode=mode, allowed=tuple(t.function.name for t in allowed.tools))
         case _:
             raise invalid("tool_choice", "must be 'auto', 'none', 'required' or name one function.")
 

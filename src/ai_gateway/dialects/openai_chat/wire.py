@@ -106,9 +106,19 @@ class ChoiceFunction(Struct, frozen=True):
     name: str
 
 
+class FunctionChoice(Struct, frozen=True):
+    function: ChoiceFunction
+
+
+class AllowedTools(Struct, frozen=True, kw_only=True):
+    mode: str
+    tools: list[FunctionChoice]
+
+
 class WireToolChoice(Struct, frozen=True, kw_only=True):
     type: str | None = None
     function: ChoiceFunction | None = None
+    allowed_tools: AllowedTools | None = None
 
 
 class JsonSchema(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -224,6 +234,7 @@ class AnsweredMessage(Struct, frozen=True, kw_only=True):
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_signature: str | None = None
+    redacted_reasoning: list[str] | None = None
     reasoning_details: list[ReasoningDetail] | None = None
     annotations: Raw = ABSENT
     audio: Raw = ABSENT

@@ -59,20 +59,26 @@ _MEANT_FOR_STATE = {
     "conversation": "Send the conversation so far as input items instead.",
     "background": "Leave it out, and read the answer as it comes.",
 }
-_NO_WEIGHT: dict[str, tuple[bytes, ...]] = {
-    # Fields that change nothing in the answer, or only how the provider keeps it; an empty tuple:
-    # whatever the value.
-    "metadata": (),
-    "store": (),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "prompt_cache_options": (),
-    "safety_identifier": (),
-    "stream_options": (),
-    "max_tool_calls": (),
-    "truncation": (),
-    "background": (b"false",),
-    "top_logprobs": (b"0",),
+_NO_WEIGHT = frozenset(
+    {
+        "metadata",
+        "store",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "prompt_cache_options",
+        "safety_identifier",
+        "stream_options",
+        "max_tool_calls",
+        "truncation",
+    }
+)
+"""Fields that change nothing in the answer, or only how the provider keeps it."""
+_SAYS_NOTHING: dict[str, bytes] = {
+    # Values that mean what happens anyway.
+    "store": b"false",
+    "background": b"false",
+    "top_logprobs": b"0",
+    "truncation": b'"disabled"',
 }
 _INCLUDED_LOGPROBS = "message.output_text.logprobs"
 
@@ -105,10 +111,9 @@ def _extras(fields: dict[str, Raw], wire: WireRequest) -> tuple[dict[str, Raw], 
     extras: dict[str, Raw] = {}
     left_out: dict[str, Raw] = {}
     for name, value in fields.items():
-        if name in _KNOWN or bytes(value) == b"null":
+        if name in _KNOWN or bytes(value) in (b"null", _SAYS_NOTHING.get(name)):
             continue
-        values = _NO_WEIGHT.get(name)
-        if values == () or (values and bytes(value) in values):
+        if name in _NO_WEIGHT:
             left_out[name] = value
         elif name == "include":
             wanted = decode_object(bytes(value), _strings)
