@@ -174,6 +174,8 @@ class Dialect(ProviderDialect, frozen=True, kw_only=True):
 
     field_names: Mapping[str, str]
     """Neutral name (a field of `Chat`) -> this dialect's, where they differ; used in refusals."""
+    foreign_marks: tuple[bytes, ...] = ()
+    """Found in a request, they tell of another maker's reasoning, which its provider would refuse."""
     model_in_path: bool = False
     """The model and the wish to stream are told by the URL: `peek` and `parse_request` leave them
     empty, `render_request` leaves them out."""

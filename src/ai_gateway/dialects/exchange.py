@@ -155,7 +155,7 @@ class ChatExchange:
     def request(self, provider: str, target: RenderTarget) -> Rendered:
         caller = self._caller
         try:
-            if provider == caller.name:
+            if provider == caller.name and not any(m in self._body for m in caller.foreign_marks):
                 return Rendered(caller.rewrite(self._peek, self._body, target))
             rendered = PROVIDER_DIALECTS[provider].render_request(self.chat, target)
         except Untranslatable as error:

@@ -9,6 +9,8 @@ marked; the caller hands back what it was given, and it reaches only the provide
 import re
 
 _MARK = re.compile(r"([a-z][a-z_]*)#")
+MAKERS = ("anthropic_messages", "openai_responses", "gemini")
+"""Dialects whose providers sign their reasoning."""
 _REDACTED = "anthropic_messages#redacted:"
 """How Anthropic's redacted thinking is carried where only a signature has a place."""
 
@@ -35,6 +37,18 @@ def own(signature: str | None, dialect: str) -> str | None:
 
 def is_marked(signature: str) -> bool:
     return _MARK.match(signature) is not None
+
+
+def foreign_marks(dialect: str, *fields: str) -> tuple[bytes, ...]:
+    """How another maker's signature looks in a dialect's bytes, in a field of one of these names. In a
+    text the quotes would be escaped."""
+    return tuple(
+        f'"{field}":{space}"{maker}#'.encode()
+        for field in fields
+        for space in ("", " ")
+        for maker in MAKERS
+        if maker != dialect
+    )
 
 
 def redacted_as_signature(data: str) -> str:

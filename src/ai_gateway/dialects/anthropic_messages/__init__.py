@@ -1,6 +1,7 @@
 """Anthropic Messages."""
 
 from ai_gateway.dialects.dialect import Dialect
+from ai_gateway.dialects.signatures import foreign_marks
 
 from .answers import parse_answer, peek_answer, render_answer
 from .blocks import DIALECT
@@ -22,6 +23,7 @@ ANTHROPIC_MESSAGES = Dialect(
         "user": "metadata.user_id",
         "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     },
+    foreign_marks=foreign_marks(DIALECT, "signature"),
     peek=peek,
     rewrite=rewrite,
     peek_answer=peek_answer,

@@ -7,7 +7,7 @@ from .count_tokens import COUNTING
 from .decoder import GeminiDecoder
 from .encoder import GeminiEncoder
 from .errors import parse_error, render_error, render_stream_error
-from .parts import DIALECT
+from .parts import DIALECT, FOREIGN_MARKS
 from .peek import peek, rewrite
 from .render import render_request
 from .requests import parse_request
@@ -15,6 +15,7 @@ from .watch import GeminiWatcher
 
 GEMINI = Dialect(
     name=DIALECT,
+    foreign_marks=FOREIGN_MARKS,
     model_in_path=True,
     field_names={
         "messages": "contents",

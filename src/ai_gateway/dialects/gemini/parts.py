@@ -8,7 +8,7 @@ from msgspec import Raw
 from msgspec.json import Decoder, decode
 
 from ai_gateway.dialects.raw import given
-from ai_gateway.dialects.signatures import bare, is_marked, marked, redacted_in
+from ai_gateway.dialects.signatures import MAKERS, bare, is_marked, marked, redacted_in
 from ai_gateway.dialects.strict_json import invalid
 from ai_gateway.model.content import (
     Document,
@@ -39,6 +39,15 @@ DIALECT = "gemini"
 NO_SIGNATURE = "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv"
 """Google's own stand-in for the signature of a call that another model made, which Gemini 3 would
 else refuse (ai.google.dev/gemini-api/docs/gemini-3, "Migrating from other models"), in base64."""
+FOREIGN_MARKS = tuple(
+    f'"{field}":{space}"'.encode()
+    # As many bytes as make whole characters of base64, whatever follows.
+    + base64.b64encode(f"{maker}#".encode()[: len(maker) // 3 * 3])
+    for field in ("thoughtSignature", "thought_signature")
+    for space in ("", " ")
+    for maker in MAKERS
+    if maker != DIALECT
+)
 _ID = re.compile(r"[^A-Za-z0-9_-]")
 _BESIDE = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution"})
 _GOOGLES_OWN = ("https://generativelanguage.googleapis.com/", "gs://", "files/")

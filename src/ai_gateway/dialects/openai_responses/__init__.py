@@ -1,6 +1,7 @@
 """OpenAI Responses."""
 
 from ai_gateway.dialects.dialect import Dialect
+from ai_gateway.dialects.signatures import foreign_marks
 
 from .answers import parse_answer, peek_answer, render_answer
 from .decoder import ResponsesDecoder
@@ -19,6 +20,7 @@ OPENAI_RESPONSES = Dialect(
         "max_tokens": "max_output_tokens",
         "response_format": "text.format",
     },
+    foreign_marks=foreign_marks(DIALECT, "encrypted_content"),
     peek=peek,
     rewrite=rewrite,
     peek_answer=peek_answer,
