@@ -21,10 +21,14 @@ from ai_gateway.caching.rules import RuleBook, Rules
 from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.edge.admin.table import AdminParts
 from ai_gateway.edge.asgi import App
+from ai_gateway.edge.held import Holdings
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
 from ai_gateway.forward import Forwarder
 from ai_gateway.guardrails.build import build_guardrails
+from ai_gateway.holdings.files import FileShelf
+from ai_gateway.holdings.runner import BatchRunner
+from ai_gateway.holdings.store import GATEWAY, HoldingStore
 from ai_gateway.ledger.build import LedgerSettings, OpenLedger
 from ai_gateway.ledger.ledger import NoLedger
 from ai_gateway.limits.limits import BudgetWarning, Limits, NoSpending, Spending
@@ -183,6 +187,17 @@ async def open_gateway(
         tracing=tracing,
         cache=_cache(settings),
     )
+    holdings = HoldingStore(database)
+    shelf = FileShelf(settings.data_dir / "files", most_bytes=settings.max_upload_bytes)
+    batches = BatchRunner(
+        holdings,
+        shelf,
+        state,
+        pipeline.run,
+        lambda what, error: log.event(
+            "error", "batch_failed", batch=what, error=type(error).__name__
+        ),
+    )
     app = build_edge(
         Parts(
             pipeline=pipeline,
@@ -199,6 +214,12 @@ async def open_gateway(
                 access_changed=opened.changed,
                 ledger=None if account is None else account.queries,
             ),
+            holdings=Holdings(
+                store=holdings,
+                shelf=shelf,
+                runner=batches,
+                default_provider="openai" if "openai" in credentials else GATEWAY,
+            ),
             loopback_only=not opened.access.closed and settings.access != "open",
             max_body_bytes=settings.max_body_bytes,
             max_upload_bytes=settings.max_upload_bytes,
@@ -209,6 +230,7 @@ async def open_gateway(
     tracing.start()
     lag = LoopLag(metrics)
     lag.start()
+    batches.start()
     try:
         yield Gateway(
             app=app,
@@ -220,6 +242,7 @@ async def open_gateway(
             simulated=simulated,
         )
     finally:
+        await batches.close()
         await state.close()
         await opened.close()
         if account is not None:

@@ -61,7 +61,8 @@ class Pipeline:
         self._log = log
         self._tracing = tracing
 
-    async def run(self, request: Request, reply: Reply) -> Outcome:
+    async def run(self, request: Request, reply: Reply, caller: Caller | None = None) -> Outcome:
+        """`caller`: who asks, where that is known already (a batch's calls)."""
         outcome = Outcome(
             request=request,
             call_id=new_call_id(),
@@ -70,7 +71,8 @@ class Pipeline:
         admission: Admission | None = None
         reply = self._ledger.watch(outcome, reply)
         try:
-            caller = self._access.identify(request.headers)
+            if caller is None:
+                caller = self._access.identify(request.headers)
             if caller is None:
                 caller = await self._access.look_up(request.headers)
             outcome.caller = caller

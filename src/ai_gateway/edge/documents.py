@@ -13,6 +13,8 @@ from ai_gateway import __version__
 from .admin.describe import describe
 from .admin.route import AdminRoute
 from .calls import CALL_ROUTES
+from .forwards import FORWARD_ROUTES
+from .held import HELD_ROUTES
 
 _ERRORS = {
     "400": "The request is wrong; the error names the field.",
@@ -94,6 +96,13 @@ def openapi(table: Sequence[AdminRoute]) -> dict[str, Any]:
                 "responses": answers,
             }
         }
+    passed = [
+        (method.lower(), route.path, route.body, route.summary)
+        for route in FORWARD_ROUTES
+        for method in sorted(route.methods)
+    ]
+    for method, path, body, summary in (*passed, *HELD_ROUTES):
+        paths.setdefault(path, {})[method] = _passed(path, body, summary)
     admin, schemas = describe(table)
     return {
         "openapi": "3.1.0",
@@ -106,10 +115,27 @@ def openapi(table: Sequence[AdminRoute]) -> dict[str, Any]:
     }
 
 
+def _passed(path: str, body: str | None, summary: str) -> dict[str, Any]:
+    """An operation whose bodies are the provider's."""
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "parameters": [*_path_parameters(path), *_header_parameters()],
+        "responses": _responses({"200": "The answer."} | _ERRORS),
+    }
+    if body is not None:
+        kind = "multipart/form-data" if body == "form" else "application/json"
+        operation["requestBody"] = {
+            "required": True, "content": {kind: {"schema": {"type": "object"}}},
+        }  # fmt: skip
+    return operation
+
+
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    if "{model}" not in path:
-        return []
-    return [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in ("model", "id")
+        if f"{{{name}}}" in path
+    ]
 
 
 def _header_parameters() -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Endpoints whose calls pass through: audio, files, edits of images, and a provider's own paths."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -108,35 +108,27 @@ class ForwardAsgiReply:
         await self.plain.whole(outcome, body, headers)
 
 
-class ForwardEndpoint:
-    """The calls of one route."""
+Carry = Callable[[Scope, Receive, Request, Outcome, ForwardAsgiReply], Awaitable[None]]
+"""Carries one call to its end, settled and answered. Raises GatewayError, CallerLeft."""
 
-    def __init__(
-        self,
-        route: ForwardRoute,
-        *,
-        pipeline: Pipeline,
-        metrics: Metrics,
-        log: Log,
-        max_body_bytes: int,
-        max_upload_bytes: int,
-    ) -> None:
-        self.route = route
-        self._pipeline = pipeline
+
+class ForwardEndpoint:
+    """One call in pieces, whoever carries it: its errors told, its end counted."""
+
+    def __init__(self, path: str, carry: Carry, *, metrics: Metrics, log: Log) -> None:
+        self._path = path
+        self._carry = carry
         self._metrics = metrics
         self._log = log
-        self._limit = max_body_bytes if route.body == "json" else max_upload_bytes
 
-    async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, *, provider: str | None = None
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = perf_counter()
         headers = joined(scope["headers"])
         request = Request(
             id=request_id_of(headers),
             operation="forward",
             dialect="openai_chat",
-            endpoint=self.route.path,
+            endpoint=self._path,
             body=b"",
             headers=headers,
             received=received,
@@ -148,14 +140,13 @@ class ForwardEndpoint:
             connection.carrier = asyncio.current_task()
         self._metrics.in_flight += 1
         try:
-            passing = self._passing(scope, receive, headers, provider)
-            await self._pipeline.forward(request, passing, outcome, reply)
+            await self._carry(scope, receive, request, outcome, reply)
         except GatewayError as error:
             outcome.status = error.status
             if not reply.begun:
                 await reply.refuse(error, outcome)
             else:
-                _drop(scope, connection)
+                _drop(connection)
         except CallerLeft:
             outcome.status = 499
         except asyncio.CancelledError:
@@ -167,7 +158,7 @@ class ForwardEndpoint:
                 "error",
                 "internal_error",
                 request_id=request.id,
-                endpoint=self.route.path,
+                endpoint=self._path,
                 error=type(error).__name__,
                 where=place_of(error),
             )
@@ -175,25 +166,49 @@ class ForwardEndpoint:
                 failed = GatewayError("internal", "The gateway failed.", code="internal_error")
                 await reply.refuse(failed, outcome)
             else:
-                _drop(scope, connection)
+                _drop(connection)
         finally:
             if connection is not None:
                 connection.carrier = None
             self._metrics.in_flight -= 1
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.observe_http(
-                scope["method"], self.route.path, outcome.status, perf_counter() - received
+                method, self._path, outcome.status, perf_counter() - received
             )
 
-    def _passing(
-        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], provider: str | None
-    ) -> Passing:
+
+class Carrier:
+    """Calls of one route, passed on as they are."""
+
+    def __init__(
+        self, route: ForwardRoute, pipeline: Pipeline, *, max_body_bytes: int, max_upload_bytes: int
+    ) -> None:
+        self._route = route
+        self._pipeline = pipeline
+        self._limit = max_body_bytes if route.body == "json" else max_upload_bytes
+
+    async def carry(
+        self,
+        scope: Scope,
+        receive: Receive,
+        request: Request,
+        outcome: Outcome,
+        reply: ForwardAsgiReply,
+    ) -> None:
+        passing = self._passing(scope, receive, request.headers)
+        await self._pipeline.forward(request, passing, outcome, reply)
+
+    def _passing(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]) -> Passing:
         method: str = scope["method"]
-        if method not in self.route.methods:
-            allowed = ", ".join(sorted(self.route.methods))
+        if method not in self._route.methods:
+            allowed = ", ".join(sorted(self._route.methods))
             error = GatewayError("method_not_allowed", f"This path takes {allowed} requests.")
             error.headers = [("allow", allowed)]
             raise error
         raw: str = scope["raw_path"].decode("latin-1")
+        provider: str | None = None
+        if self._route is PASS_THROUGH:
+            provider = raw.split("/", 2)[1]
         path = raw.removeprefix("/v1" if provider is None else f"/{provider}")
         _check_path(path)
         query = scope["query_string"].decode("latin-1")
@@ -201,12 +216,12 @@ class ForwardEndpoint:
             method=method,
             path=f"{path}?{query}" if query else path,
             headers=_handed_on(headers),
-            upload=_UPLOADS[self.route.body](receive, headers, self._limit),
+            upload=_UPLOADS[self._route.body](receive, headers, self._limit),
             provider=provider or _named_provider(headers),
         )
 
 
-def _drop(scope: Scope, connection: Any) -> None:
+def _drop(connection: Any) -> None:
     """An answer that was begun and cannot be ended must not look whole."""
     if connection is not None and connection.transport is not None:
         connection.transport.abort()

@@ -25,7 +25,8 @@ from .admin.table import AdminParts, admin_table
 from .asgi import App, Message, Receive, Scope, Send
 from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of, route_path
 from .documents import DocumentEndpoints
-from .forwards import FORWARD_ROUTES, PASS_THROUGH, ForwardEndpoint, ForwardRoute
+from .forwards import FORWARD_ROUTES, PASS_THROUGH, Carrier, ForwardEndpoint, ForwardRoute
+from .held import HELD_PREFIXES, HeldEndpoint, Holdings
 from .models import ModelsEndpoint, dialect_of
 from .operations import OperationsEndpoints
 from .readiness import Readiness
@@ -53,6 +54,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     budgets: Callable[[Caller], Awaitable[list[Remaining]]]
     """What is left of a caller's."""
     admin: AdminParts
+    holdings: Holdings
     loopback_only: bool
     """No key is asked for: only programs on this machine are let in."""
     max_body_bytes: int
@@ -84,6 +86,7 @@ def build_edge(parts: Parts) -> App:
     }
     forwards = {route.path: _forward(parts, route) for route in FORWARD_ROUTES}
     pass_through = _forward(parts, PASS_THROUGH)
+    held = _held(parts)
     passed = frozenset(parts.pass_through)
     realtime = RealtimeEndpoint(
         pipeline=parts.pipeline,
@@ -105,14 +108,13 @@ def build_edge(parts: Parts) -> App:
                 await call(scope, receive, send)
                 return
             forward = forwards.get(scope["path"])
+            if forward is None and scope["path"].startswith(HELD_PREFIXES):
+                forward = held
+            if forward is None and passed and scope["path"].split("/", 2)[1] in passed:
+                forward = pass_through
             if forward is not None:
                 await forward(scope, receive, send)
                 return
-            if passed:
-                provider = scope["path"].split("/", 2)[1]
-                if provider in passed:
-                    await pass_through(scope, receive, send, provider=provider)
-                    return
             scope.pop("gateway.cycle", None)
             scope.pop("gateway.connection", None)
             await pages(scope, receive, send)
@@ -148,13 +150,21 @@ async def _turn_away(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _forward(parts: Parts, route: ForwardRoute) -> ForwardEndpoint:
-    return ForwardEndpoint(
+    carrier = Carrier(
         route,
-        pipeline=parts.pipeline,
-        metrics=parts.metrics,
-        log=parts.log,
+        parts.pipeline,
         max_body_bytes=parts.max_body_bytes,
         max_upload_bytes=parts.max_upload_bytes,
+    )
+    return ForwardEndpoint(route.path, carrier.carry, metrics=parts.metrics, log=parts.log)
+
+
+def _held(parts: Parts) -> ForwardEndpoint:
+    served = HeldEndpoint(
+        parts.holdings, parts.access, parts.pipeline, max_upload_bytes=parts.max_upload_bytes
+    )
+    return ForwardEndpoint(
+        "/v1/files, /v1/batches", served.serve, metrics=parts.metrics, log=parts.log
     )
 
 

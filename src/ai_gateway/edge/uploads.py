@@ -9,7 +9,7 @@ from msgspec.json import Decoder, encode
 from ai_gateway.dialects.multipart import FormField, boundary_of, form_field
 from ai_gateway.dialects.strict_json import check_model, decode_object, invalid, top_level_fields
 
-from .asgi import Receive
+from .asgi import Message, Receive
 from .body import CallerLeft, read_body, too_large
 
 _MOST_LOOKED_AT = 256 * 1024
@@ -35,6 +35,7 @@ class RawUpload:
         """Raises GatewayError(too_large)."""
         self._receive = receive
         self._limit = limit
+        self._size = 0
         self._length = declared_length(headers)
         if self._length is not None and self._length > limit:
             raise too_large(limit)
@@ -49,21 +50,45 @@ class RawUpload:
     def rename(self, model: str) -> None:
         raise NotImplementedError("it names no model")
 
+    async def receive(self) -> Message:
+        """ASGI's, held to the limit. Raises CallerLeft, GatewayError(too_large)."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise CallerLeft
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        return message
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """Raises CallerLeft, GatewayError(too_large)."""
-        size = 0
         more = True
         while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise CallerLeft
-            piece: bytes = message.get("body", b"")
+            message = await self.receive()
             more = message.get("more_body", False)
-            size += len(piece)
-            if size > self._limit:
-                raise too_large(self._limit)
-            if piece:
+            if piece := message.get("body", b""):
                 yield piece
+
+
+class BytesUpload:
+    """A body that is here already; it names no model."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    @property
+    def length(self) -> int | None:
+        return len(self._body)
+
+    async def model(self) -> str | None:
+        return None
+
+    def rename(self, model: str) -> None:
+        raise NotImplementedError("it names no model")
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self._body:
+            yield self._body
 
 
 class FormUpload:

@@ -151,3 +151,16 @@ admin_audit = Table(
     Index("admin_audit_tenant", "tenant", "id"),
 )
 """Who changed what through the admin API or the command line. Never a secret."""
+
+holdings = Table(
+    "holdings",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("holdings_of", "kind", "provider", "tenant", "created_at"),
+)
+"""Files and batches: whose they are, and which provider holds them."""

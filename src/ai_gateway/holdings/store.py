@@ -1,0 +1,97 @@
+"""Whose a file or batch is, and which provider holds it. What is not yours does not exist for you."""
+
+from time import time
+from typing import Literal
+
+from msgspec import Struct
+
+from ai_gateway.model.errors import GatewayError
+from ai_gateway.storage.database import Database
+
+Kind = Literal["file", "batch"]
+GATEWAY = "gateway"
+"""The provider of what the gateway holds itself."""
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    id: str
+    kind: Kind
+    tenant: str
+    provider: str
+    created_at: int
+    """Unix seconds."""
+    data: str = "{}"
+    """JSON; of what the gateway holds itself, all there is to know of it."""
+
+
+class HoldingStore:
+    """All methods raise DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def exists(self) -> bool:
+        """False where nothing can have been kept yet, so that there is no need to look."""
+        return self._database.exists()
+
+    async def keep(self, held: Held) -> None:
+        """Once known, an object stays its first tenant's."""
+        from sqlalchemy import insert, select
+
+        from ai_gateway.storage.tables import holdings
+
+        values = {name: getattr(held, name) for name in held.__struct_fields__}
+        async with self._database.write() as connection:
+            known = await connection.scalar(select(holdings.c.id).where(holdings.c.id == held.id))
+            if known is None:
+                await connection.execute(insert(holdings).values(**values))
+
+    async def change(self, id: str, data: str) -> None:
+        from sqlalchemy import update
+
+        from ai_gateway.storage.tables import holdings
+
+        async with self._database.write() as connection:
+            await connection.execute(update(holdings).where(holdings.c.id == id).values(data=data))
+
+    async def find(self, kind: Kind, id: str, tenant: str) -> Held:
+        """Raises GatewayError(not_found), also for what is another tenant's."""
+        from sqlalchemy import select
+
+        from ai_gateway.storage.tables import holdings
+
+        query = select(holdings).where(
+            holdings.c.id == id[:200], holdings.c.kind == kind, holdings.c.tenant == tenant
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise GatewayError(
+                "not_found", f"There is no {kind} {id[:100]!a}.", code=f"{kind}_not_found"
+            )
+        return Held(**row)
+
+    async def of(self, kind: Kind, tenant: str | None, provider: str) -> list[Held]:
+        """A tenant's (None: everybody's), the newest first."""
+        from sqlalchemy import select
+
+        from ai_gateway.storage.tables import holdings
+
+        query = select(holdings).where(holdings.c.kind == kind, holdings.c.provider == provider)
+        if tenant is not None:
+            query = query.where(holdings.c.tenant == tenant)
+        query = query.order_by(holdings.c.created_at.desc(), holdings.c.id.desc())
+        async with self._database.read() as connection:
+            return [Held(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def forget(self, id: str) -> None:
+        from sqlalchemy import delete
+
+        from ai_gateway.storage.tables import holdings
+
+        async with self._database.write() as connection:
+            await connection.execute(delete(holdings).where(holdings.c.id == id))
+
+
+def now() -> int:
+    return int(time())
