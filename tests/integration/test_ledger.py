@@ -195,3 +195,25 @@ async def test_usage_tells_what_is_left_of_the_callers_budgets(gateway: Running)
     )
     assert of_key["resets_at"] > report["end"][:7]
     assert (of_user["unit"], of_user["used"], of_user["resets_at"]) == ("tokens", "15", None)
+
+
+async def test_an_answer_from_the_cache_costs_nothing_and_tells_what_it_saved(
+    database: dict[str, str],
+) -> None:
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving(
+            {**in_front_of(provider), "ADMIN_KEY": ADMIN, "CACHE_TTL": "5", **database}
+        ) as running,
+    ):
+        key, _ = await made(running)
+        for _ in range(2):
+            assert await call(running, key) == 200
+        hit, miss = await settled(running, 2)
+        total = (await usage(running, key))["total"]
+    assert (miss["cache"], miss["cost_usd"], miss["input_tokens"]) == ("miss", "0.000075", 10)
+    assert (hit["cache"], hit["saved_usd"], hit["input_tokens"], hit["attempts"]) == (
+        "hit", "0.000075", 0, 0,
+    )  # fmt: skip
+    assert (total["requests"], total["cached"]) == (2, 1)
+    assert (total["cost_usd"], total["saved_usd"]) == ("0.000075", "0.000075")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from msgspec import structs
+
 from ai_gateway.model.policy import AuditLevel, Budget, CachePolicy, Policy, RateLimit
 
 _AUDIT: dict[AuditLevel | None, int] = {None: 0, "off": 1, "metadata": 2, "full": 3}
@@ -72,9 +74,5 @@ def _kind_of_budget(budget: Budget) -> tuple[object, ...]:
 
 
 def _cache(tenant: CachePolicy, key: CachePolicy) -> CachePolicy:
-    return CachePolicy(
-        mode=key.mode or tenant.mode,
-        ttl=tenant.ttl if key.ttl is None else key.ttl,
-        scope=key.scope or tenant.scope,
-        threshold=tenant.threshold if key.threshold is None else key.threshold,
-    )
+    said = {name: v for name, v in structs.asdict(key).items() if v is not None}
+    return structs.replace(tenant, **said)

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ai_gateway.access.policies import merge, narrowed
 from ai_gateway.model.policy import Budget, CachePolicy, Policy, RateLimit
@@ -75,3 +76,26 @@ def test_the_rest_is_the_keys_own_or_the_tenants() -> None:
     merged = merge(tenant, Policy(cache=CachePolicy(ttl=5)))
     assert merged.cache == CachePolicy(mode="exact", ttl=5)
     assert merge(Policy(), Policy()) == Policy()
+
+
+SAID = CachePolicy(
+    mode="semantic", ttl=7, scope="user", max_temperature=0.5, keep_truncated=True, join=False,
+    threshold=0.9, guard=False,
+)  # fmt: skip
+
+
+def test_every_cache_rule_is_inherited_and_may_be_replaced() -> None:
+    assert None not in structs.astuple(SAID), "give the new field a value here"
+    assert merge(Policy(cache=SAID), Policy()).cache == SAID
+    assert merge(Policy(), Policy(cache=SAID)).cache == SAID
+    assert merge(Policy(cache=CachePolicy(join=True, ttl=1)), Policy(cache=SAID)).cache == SAID
+
+
+def test_every_rule_of_a_tenant_holds_for_a_key_that_says_nothing() -> None:
+    tenant = Policy(
+        models=("a",), limits=(limit("user", 1),), budgets=(Budget(per="key", amount=Decimal(1)),),
+        max_in_flight=1, priority=1, cache=SAID, audit="full", guardrails=("g",), providers=("p",),
+    )  # fmt: skip
+    unset = structs.asdict(Policy())
+    assert [n for n, v in structs.asdict(tenant).items() if v == unset[n]] == []
+    assert merge(tenant, Policy()) == tenant
