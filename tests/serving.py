@@ -142,13 +142,15 @@ async def serving(
     with TemporaryDirectory(prefix="ai-gateway-") as directory:
         given = {"LOG_LEVEL": "error", "CACHE_TTL": "0", "RATE_LIMIT_CAPACITY": "0"}
         given |= {"DATA_DIR": directory, **environ}
-        async with _served(load_settings(given, config)) as running:
+        async with _served(load_settings(given, config), config, given) as running:
             yield running
 
 
 @asynccontextmanager
-async def _served(settings: Settings) -> AsyncGenerator[Running, None]:
-    async with open_gateway(settings) as gateway:
+async def _served(
+    settings: Settings, config: Path | None, environ: Mapping[str, str]
+) -> AsyncGenerator[Running, None]:
+    async with open_gateway(settings, config, environ) as gateway:
         server = GatewayServer(
             gateway.app,
             listener=listen("127.0.0.1", 0),

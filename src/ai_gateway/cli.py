@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "migrate":
             return _with_settings(given.config, run_migrate)
         case _:
-            return _with_settings(getattr(given, "config", None), _serve)
+            config = _config(getattr(given, "config", None))
+            return _with_settings(config, lambda settings: _serve(settings, config))
 
 
 def _config(named: Path | None) -> Path | None:
@@ -70,7 +71,15 @@ def _config(named: Path | None) -> Path | None:
 
 
 def _check(config: Path | None) -> int:
-    status, lines = check(os.environ, _config(config))
+    path = _config(config)
+    status, lines = check(os.environ, path)
+    if status == 0:
+        from ai_gateway.provision import check_routes
+
+        try:
+            check_routes(load_settings(os.environ, path))
+        except SettingsError as error:
+            status, lines = 1, [str(problem) for problem in error.problems]
     print("\n".join(lines))
     return status
 
@@ -100,7 +109,7 @@ def _simulate(host: str, port: int, given: Sequence[str]) -> int:
     return 0
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, config: Path | None) -> int:
     guarded = (
         settings.admin_key is not None
         or settings.keys
@@ -116,13 +125,21 @@ def _serve(settings: Settings) -> int:
         return 2
     import uvloop
 
+    from ai_gateway.provision import check_routes
     from ai_gateway.server import listen
     from ai_gateway.workers import serve_workers
 
     try:
+        check_routes(settings)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"ai-gateway: {problem}", file=sys.stderr)
+        return 2
+    try:
         if settings.workers > 1:
             return serve_workers(
-                settings, lambda listener, worker: uvloop.run(_run(settings, listener, worker))
+                settings,
+                lambda listener, worker: uvloop.run(_run(settings, config, listener, worker)),
             )
         listener = listen(settings.host, settings.port)
     except OSError as error:
@@ -131,15 +148,21 @@ def _serve(settings: Settings) -> int:
             file=sys.stderr,
         )
         return 1
-    return uvloop.run(_run(settings, listener))
+    return uvloop.run(_run(settings, config, listener))
 
 
-async def _run(settings: Settings, listener: socket.socket, worker: "Worker | None" = None) -> int:
+async def _run(
+    settings: Settings,
+    config: Path | None,
+    listener: socket.socket,
+    worker: "Worker | None" = None,
+) -> int:
     from ai_gateway.app import open_gateway
     from ai_gateway.server import GatewayServer
 
     log_lock = None if worker is None else worker.log_lock
-    async with open_gateway(settings, log_lock=log_lock) as gateway:
+    async with open_gateway(settings, config, log_lock=log_lock) as gateway:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload)
 
         def drain() -> None:
             gateway.readiness.draining = True

@@ -1,6 +1,6 @@
 """The path of a call. `Pipeline.run` reads like the list in ARCHITECTURE.md:
 
-    identify -> parse -> resolve -> guard -> admit -> recall -> plan -> perform -> remember -> settle
+    identify -> queue -> parse -> resolve -> guard -> admit -> recall -> plan -> perform -> remember -> settle
 
 No step knows HTTP: what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
 once, however it ends: answer, error, time-out, the caller leaving, shutdown.
@@ -20,6 +20,7 @@ from ai_gateway.guardrails.guardrails import Guardrails
 from ai_gateway.ledger.ledger import Ledger, NoLedger
 from ai_gateway.ledger.record import new_call_id
 from ai_gateway.limits.limits import Admission, Limits
+from ai_gateway.load.turnstile import Turnstile
 from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
@@ -40,6 +41,7 @@ class Pipeline:
         access: Access,
         ledger: Ledger | NoLedger,
         limits: Limits,
+        turnstile: Turnstile,
         router: Router,
         performer: Performer,
         forwarder: Forwarder,
@@ -52,6 +54,7 @@ class Pipeline:
         self._access = access
         self._ledger = ledger
         self._limits = limits
+        self._turnstile = turnstile
         self._router = router
         self._cache = cache
         self._guardrails = guardrails
@@ -70,12 +73,16 @@ class Pipeline:
         )
         admission: Admission | None = None
         reply = self._ledger.watch(outcome, reply)
+        entered = False
         try:
             if caller is None:
                 caller = self._access.identify(request.headers)
             if caller is None:
                 caller = await self._access.look_up(request.headers)
             outcome.caller = caller
+            if not self._turnstile.try_enter():
+                await self._turnstile.enter(caller.policy.priority)
+            entered = True
             exchange = self._parse(request, outcome)
             resolved = self._resolve(exchange, caller, outcome)
             back = reply
@@ -100,6 +107,8 @@ class Pipeline:
             outcome.status = outcome.status or 499
             raise
         finally:
+            if entered:
+                self._turnstile.leave()
             self._settle(outcome, admission)
         return outcome
 
@@ -112,8 +121,11 @@ class Pipeline:
         """
         outcome.call_id = new_call_id()
         admission: Admission | None = None
+        entered = False
         try:
             caller = outcome.caller = await self._access.caller(request.headers)
+            await self._turnstile.enter(caller.policy.priority)
+            entered = True
             model = await passing.upload.model()
             outcome.requested_model = model or ""
             gate = self._router.directory.gate(passing.provider, model, passing.default_provider)
@@ -130,6 +142,8 @@ class Pipeline:
             outcome.status = outcome.status or 499
             raise
         finally:
+            if entered:
+                self._turnstile.leave()
             self._settle(outcome, admission)
 
     async def realtime(

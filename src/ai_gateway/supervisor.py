@@ -70,7 +70,7 @@ class Supervisor:
         for end in (wake, woken):
             end.setblocking(False)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._note)
         status = 0
         while True:
@@ -94,7 +94,7 @@ class Supervisor:
     def _hand_on_signals(self) -> None:
         while self._signals:
             number = self._signals.pop(0)
-            if not self._ending:
+            if number != signal.SIGHUP and not self._ending:
                 self._ending = True
                 self._deadline = monotonic() + self._ending_seconds + _SPARE
             self._send(number)
@@ -133,7 +133,7 @@ class Supervisor:
         try:
             os.setpgrp()
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             os.close(self._keeper)
             for other in self._workers:

@@ -71,6 +71,10 @@ class UsageRecord(Struct, frozen=True, omit_defaults=True):
     first_token_us: int | None = None
     tags: str | None = None
     """JSON."""
+    experiment: str | None = None
+    variant: str | None = None
+    shadow_of: str | None = None
+    """The call whose copy this is."""
 
 
 _encode = Encoder().encode
@@ -122,6 +126,9 @@ def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
         price_version=None if cost is None else price_version,
         first_token_us=None if first is None else int(first * 1e6),
         tags=_encode(caller.tags).decode() if caller.tags else None,
+        experiment=outcome.experiment,
+        variant=outcome.variant,
+        shadow_of=outcome.shadow_of,
     )
     return _encode(record) + b"\n"
 

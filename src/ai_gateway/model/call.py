@@ -111,6 +111,11 @@ class Outcome(Struct, kw_only=True):
     requested_model: str = ""
     route: str | None = None
     """The route that the name meant; None where it meant a model."""
+    experiment: str | None = None
+    """The route's experiment that the call is part of, as `variant`."""
+    variant: str | None = None
+    shadow_of: str | None = None
+    """The id of the call whose copy this is, sent to another target to compare."""
     target: Target | None = None
     answered_model: str | None = None
     stream: bool = False

@@ -5,12 +5,13 @@ made once per model and kept.
 """
 
 from collections.abc import Mapping
+from math import inf
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from ai_gateway.catalogue.catalogue import Catalogue
-from ai_gateway.catalogue.models import ModelFacts
+from ai_gateway.catalogue.models import ModelFacts, Price, Prices
 from ai_gateway.catalogue.provider import Provider
 from ai_gateway.dialects.dialect import RenderTarget
 from ai_gateway.model.call import Operation, Target
@@ -48,6 +49,10 @@ class Destination(Struct, frozen=True, kw_only=True):
     facts: ModelFacts
     forwarded: tuple[tuple[bytes, bytes | None], ...]
     """Headers of the caller's that concern the provider, and what is sent where it gives none."""
+    input_usd: float | None = None
+    output_usd: float = 0.0
+    """For each token, up to an input of `first_tier` tokens; for choosing, never for the account."""
+    first_tier: float = inf
 
 
 class Directory:
@@ -152,20 +157,22 @@ class Directory:
                 code="unsupported_operation",
             )
         credential = self._credentials[provider_name]
+        prices = facts.prices
         # A caller chose the name: in a path it must not become more than a name.
         named = quote(upstream_model.removeprefix("models/"), safe="")
         paths = (endpoint.path, endpoint.stream_path or endpoint.path)
         whole, stream = (credential.base_url + path.replace("{model}", named) for path in paths)
+        vitals = self._vitals.of(provider_name, upstream_model)
         doors: list[Door] = []
         for key in self._keys[provider_name]:
             headers = _headers(provider, key.secret, self._user_agent)
             at = address(whole, headers)
             streaming = at if stream == whole else address(stream, headers)
-            doors.append(Door(at, key, streaming, credential.signer))
+            doors.append(Door(at, key, streaming, credential.signer, vitals.rest(key.number)))
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
             doors=Doors(doors),
-            vitals=self._vitals.of(provider_name, upstream_model),
+            vitals=vitals,
             dialect=endpoint.dialect,
             render=_render_target(provider, upstream_model, facts),
             facts=facts,
@@ -174,6 +181,9 @@ class Directory:
                 for name in provider.forwarded_headers
                 for default in (provider.headers.get(name),)
             ),
+            input_usd=None if prices is None or prices.input is None else _usd(prices.input),
+            output_usd=0.0 if prices is None or prices.output is None else _usd(prices.output),
+            first_tier=_first_tier(prices),
         )
 
 
@@ -184,6 +194,18 @@ def _not_configured(name: str, known: Provider | None) -> GatewayError:
         variable = known.switch
         message = f"The provider {known.title} is not configured. Set {variable} and restart."
     return GatewayError("not_found", message, code="provider_not_configured")
+
+
+def _usd(price: Price) -> float:
+    return float(price.base) / 1e6
+
+
+def _first_tier(prices: Prices | None) -> float:
+    """The input tokens from which the price is another one."""
+    if prices is None or prices.input is None:
+        return inf
+    tiers = [*prices.input.tiers, *(() if prices.output is None else prices.output.tiers)]
+    return min((tier.start for tier in tiers), default=inf)
 
 
 def _headers(provider: Provider, secret: str | None, user_agent: str) -> list[tuple[str, str]]:

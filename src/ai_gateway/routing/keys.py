@@ -22,18 +22,20 @@ class Key:
         """Refused (401, 402): until then no model is asked with it."""
 
 
+class Rest:
+    """Of one credential with one model, in whatever dialect that is asked."""
+
+    __slots__ = ("until",)
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        """Throttled (429), or known to have nothing left: until then others go first."""
+
+
 class Door:
     """One credential's way to one destination: an address whose head holds it."""
 
-    __slots__ = (
-        "address",
-        "key",
-        "remaining_requests",
-        "remaining_tokens",
-        "resting_until",
-        "signer",
-        "stream_address",
-    )
+    __slots__ = ("address", "key", "rest", "signer", "stream_address")
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Door:
         key: Key,
         stream_address: Address | None = None,
         signer: Signer | None = None,
+        rest: Rest | None = None,
     ) -> None:
         self.address = address
         self.signer = signer
@@ -48,17 +51,13 @@ class Door:
         self.stream_address = stream_address or address
         """Where a stream is asked for; the same at most providers."""
         self.key = key
-        self.resting_until = 0.0
-        """Throttled (429), or known to have nothing left: until then others go first."""
-        self.remaining_requests: int | None = None
-        self.remaining_tokens: int | None = None
-        """What the provider last said is left for this model."""
+        self.rest = rest or Rest()
 
     def free_at(self) -> float:
-        return max(self.resting_until, self.key.resting_until)
+        return max(self.rest.until, self.key.resting_until)
 
     def throttled(self, now: float, seconds: float) -> None:
-        self.resting_until = max(self.resting_until, now + min(seconds, LONGEST_REST))
+        self.rest.until = max(self.rest.until, now + min(seconds, LONGEST_REST))
 
     def refused(self, now: float, seconds: float) -> None:
         self.key.resting_until = max(self.key.resting_until, now + min(seconds, LONGEST_REST))
@@ -75,7 +74,10 @@ class Doors:
 
     def rested(self, now: float, but: int = -1) -> bool:
         """Whether any is free, leaving out credential number `but`."""
-        return any(door.free_at() <= now and door.key.number != but for door in self.all)
+        for door in self.all:
+            if door.rest.until <= now and door.key.resting_until <= now and door.key.number != but:
+                return True
+        return False
 
     def free_at(self) -> float:
         """When the first of them is free."""

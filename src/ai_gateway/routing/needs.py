@@ -15,6 +15,11 @@ from ai_gateway.model.content import Document, Image, Part, ToolResult
 from .strategies import Candidate
 
 _FEWEST_BYTES_PER_TOKEN = 2
+_MARKS = (
+    b'"tools"', b'"functions"', b"image", b"Image", b"document", b"file", b"inline", b"reason",
+    b"think", b"schema", b"Schema",
+)  # fmt: skip
+"""Without any of them no dialect asks for an ability; a look too many does no harm."""
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -85,15 +90,14 @@ def limits_of(candidates: Sequence[Candidate]) -> Limits:
     )
 
 
-def needs_for(exchange: Exchange, body_bytes: int, limits: Limits) -> Needs:
+def needs_for(exchange: Exchange, body: bytes, limits: Limits) -> Needs:
     """Reads the call as far as its candidates differ in what they can do; mostly that is not at all."""
-    if not isinstance(exchange, ChatExchange):
-        return NOTHING
     tight = (
         limits.least_context is not None
-        and body_bytes > limits.least_context * _FEWEST_BYTES_PER_TOKEN
+        and len(body) > limits.least_context * _FEWEST_BYTES_PER_TOKEN
     )
-    if not limits.abilities and not tight:
+    telling = limits.abilities and any(mark in body for mark in _MARKS)
+    if not (tight or telling) or not isinstance(exchange, ChatExchange):
         return NOTHING
     return needs_of(exchange.chat)
 

@@ -13,7 +13,7 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import UNRESTRICTED, Policy
 from ai_gateway.model.route import Route
 
-from .destinations import Directory
+from .destinations import Destination, Directory
 from .needs import NOTHING, Limits, Needs, conversation_key, limits_of, needs_for, shortcomings
 from .strategies import STRATEGIES, Ask, Candidate, Order
 
@@ -65,9 +65,10 @@ class Router:
     def routes(self) -> Mapping[str, Route]:
         return self._routes
 
-    def swap(self, routes: Mapping[str, Route]) -> None:
-        """Puts checked routes in force, from the next call on."""
+    def swap(self, routes: Mapping[str, Route], directory: Directory | None = None) -> None:
+        """Puts checked routes in force, and a new directory, from the next call on."""
         self._routes = dict(routes)
+        self.directory = directory or self.directory
         self._kept = {}
 
     def resolve(
@@ -118,19 +119,9 @@ class Router:
         if len(candidates) == 1:
             return Plan(route=route, order=candidates)
         now = self._clock()
-        size = len(request.body)
-        candidates = _able(candidates, needs_for(exchange, size, resolved.limits))
-        well = [c for c in candidates if is_well(c, now)]
-        ask = Ask(
-            now=now,
-            random=self._random,
-            turn=next(resolved.turns),
-            input_tokens=size // _BYTES_PER_TOKEN,
-            output_limit=exchange.output_limit if isinstance(exchange, ChatExchange) else None,
-            stream=exchange.stream,
-            key=_sticky_key(route, exchange, caller) if route.strategy == "sticky" else "",
-            cost_weight=route.cost_weight,
-        )
+        candidates = _able(candidates, needs_for(exchange, request.body, resolved.limits))
+        well = [c for c in candidates if is_well(c.destination, now)]
+        ask = self.ask(resolved, exchange, request, caller, now)
         order = STRATEGIES[route.strategy]
         if len(well) == len(candidates):
             return Plan(route=route, order=order(candidates, ask))
@@ -138,9 +129,42 @@ class Router:
         ill = [c for c in candidates if c not in well]
         return Plan(route=route, order=[*(order(well, ask) if well else ()), *order(ill, ask)])
 
+    def ask(
+        self, resolved: Resolved, exchange: Exchange, request: Request, caller: Caller, now: float
+    ) -> Ask:
+        """What the route's strategy may know of a call; takes the call's turn."""
+        route = resolved.route
+        return Ask(
+            now=now,
+            random=self._random,
+            turn=next(resolved.turns),
+            input_tokens=len(request.body) // _BYTES_PER_TOKEN,
+            output_limit=exchange.output_limit if isinstance(exchange, ChatExchange) else None,
+            stream=exchange.stream,
+            key=_sticky_key(route, exchange, caller) if route.strategy == "sticky" else "",
+            cost_weight=route.cost_weight,
+        )
 
-def is_well(candidate: Candidate, now: float) -> bool:
+
+def reasons_against(candidate: Candidate, needs: Needs, policy: Policy, now: float) -> list[str]:
+    """Why a candidate is not asked, or only when others have failed; for people."""
     destination = candidate.destination
+    found: list[str] = []
+    if not fits(policy.providers, destination.facts.provider):
+        found.append("the key may not use this provider")
+    lacking = shortcomings(destination.facts, needs)
+    if lacking is not None:
+        found.append(lacking)
+    breaker = destination.vitals.breaker
+    if not breaker.allows(now):
+        found.append(f"its circuit breaker is {breaker.forced or breaker.state} ({breaker.cause})")
+    if not destination.doors.rested(now):
+        wait = destination.doors.free_at() - now
+        found.append(f"its credentials are throttled or refused for {wait:.1f} s more")
+    return found
+
+
+def is_well(destination: Destination, now: float) -> bool:
     return destination.vitals.breaker.allows(now) and destination.doors.rested(now)
 
 

@@ -12,7 +12,6 @@ from random import Random
 
 from msgspec import Struct
 
-from ai_gateway.catalogue.models import Price
 from ai_gateway.model.route import Strategy
 
 from .destinations import Destination
@@ -73,13 +72,14 @@ def least_busy(candidates: Order, ask: Ask) -> Order:
 
 def fastest(candidates: Order, ask: Ask) -> Order:
     """The better of two drawn by chance (so that not all run to one at once), then by expectation."""
-    expected = {id(c): seconds_expected(c, ask) for c in candidates}
-    ordered = sorted(candidates, key=lambda c: expected[id(c)])
-    if len(ordered) < 3:
+    ordered = sorted(candidates, key=lambda c: seconds_expected(c, ask))
+    count = len(ordered)
+    if count < 3:
         return ordered
-    first, second = ask.random.sample(ordered, 2)
-    best = min(first, second, key=lambda c: expected[id(c)])
-    return [best, *(c for c in ordered if c is not best)]
+    first = int(ask.random.random() * count)
+    second = (first + 1 + int(ask.random.random() * (count - 1))) % count
+    best = ordered.pop(min(first, second))
+    return [best, *ordered]
 
 
 def cheapest(candidates: Order, ask: Ask) -> Order:
@@ -98,15 +98,20 @@ def balanced(candidates: Order, ask: Ask) -> Order:
     times = [seconds_expected(c, ask) for c in candidates]
     cheapest_known = min((c for c in costs if 0 < c < _UNPRICED), default=1.0)
     quickest_known = min((t for t in times if t > 0), default=1.0)
-    scores: dict[int, float] = {}
+    draw = ask.random.random
+    scored: list[tuple[float, float, Candidate]] = []
     for candidate, cost, seconds in zip(candidates, costs, times, strict=True):
         well = 1 - min(0.99, candidate.destination.vitals.error_rate(ask.now))
         # What nobody has asked yet counts as the best known: that is how it comes to be known.
         money = max(cost, cheapest_known) / cheapest_known
         time = max(seconds, quickest_known) / quickest_known
-        scores[id(candidate)] = money**w * time ** (1 - w) / well**_ERROR_POWER
-    draw = ask.random.random
-    return sorted(candidates, key=lambda c: (scores[id(c)], draw()))
+        scored.append((money**w * time ** (1 - w) / well**_ERROR_POWER, draw(), candidate))
+    scored.sort(key=_score)
+    return [candidate for _, _, candidate in scored]
+
+
+def _score(scored: tuple[float, float, Candidate]) -> tuple[float, float]:
+    return scored[0], scored[1]
 
 
 def sticky(candidates: Order, ask: Ask) -> Order:
@@ -153,14 +158,16 @@ def seconds_expected(candidate: Candidate, ask: Ask) -> float:
 
 def cost_expected(candidate: Candidate, ask: Ask) -> float:
     """US dollars; `_UNPRICED` where no price is known."""
-    prices = candidate.destination.facts.prices
-    if prices is None or prices.input is None:
-        return _UNPRICED
+    destination = candidate.destination
     size = ask.input_tokens
-    return (
-        size * _at(prices.input, size) + output_expected(candidate, ask) * _at(prices.output, size)
-    ) / 1e6
-
-
-def _at(price: Price | None, size: int) -> float:
-    return 0.0 if price is None else float(price.at(size))
+    if size > destination.first_tier:
+        prices = destination.facts.prices
+        assert prices is not None
+        assert prices.input is not None
+        per_input = float(prices.input.at(size)) / 1e6
+        per_output = 0.0 if prices.output is None else float(prices.output.at(size)) / 1e6
+    elif destination.input_usd is None:
+        return _UNPRICED
+    else:
+        per_input, per_output = destination.input_usd, destination.output_usd
+    return size * per_input + output_expected(candidate, ask) * per_output

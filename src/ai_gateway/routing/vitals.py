@@ -4,6 +4,7 @@ from collections.abc import Callable
 from math import exp
 
 from .breaker import Breaker, State
+from .keys import Rest
 from .speed import Speed
 
 _ERROR_STEP = 0.05
@@ -15,18 +16,23 @@ OnBreakerChange = Callable[[str, str, Breaker, State], None]
 
 
 class Vitals:
-    __slots__ = ("_error_at", "_errors", "breaker", "in_flight", "model", "output_tokens", "provider", "speed")  # fmt: skip
+    __slots__ = ("_error_at", "_errors", "breaker", "in_flight", "model", "output_tokens", "provider", "rests", "speed")  # fmt: skip
 
     def __init__(self, provider: str, model: str, breaker: Breaker) -> None:
         self.provider = provider
         self.model = model
         self.breaker = breaker
         self.speed = Speed()
+        self.rests: dict[int, Rest] = {}
+        """By the credential's number."""
         self.in_flight = 0
         self.output_tokens = 0.0
         """A slow average of an answer's tokens; 0 while unknown."""
         self._errors = 0.0
         self._error_at = 0.0
+
+    def rest(self, credential: int) -> Rest:
+        return self.rests.setdefault(credential, Rest())
 
     def note(self, now: float, *, failed: bool) -> None:
         """Into the error rate."""

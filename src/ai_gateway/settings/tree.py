@@ -80,6 +80,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What the variables about it come to; None: nothing is exported."""
     audit: Literal["off", "metadata", "full"]
     log_level: Literal["debug", "info", "warning", "error"]
+    max_in_flight: int
+    max_queue: int
+    queue_timeout: float
     max_body_bytes: int
     max_answer_bytes: int
     max_upload_bytes: int

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -108,7 +109,11 @@ usage = Table(
     Column("upstream_us", BigInteger, nullable=False),
     Column("first_token_us", BigInteger),
     Column("tags", Text),
+    Column("experiment", String(64)),
+    Column("variant", String(64)),
+    Column("shadow_of", String(32)),
     Index("usage_tenant", "tenant", "id"),
+    Index("usage_experiment", "route", "experiment", "variant"),
 )
 """A row a call. Ids begin with the time, so their order is that of time, and retention needs no index."""
 
@@ -164,3 +169,38 @@ holdings = Table(
     Index("holdings_of", "kind", "provider", "tenant", "created_at"),
 )
 """Files and batches: whose they are, and which provider holds them."""
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", Text, nullable=False),
+)
+"""Made by the admin API, beside those of `gateway.yaml`."""
+
+experiment_stops = Table(
+    "experiment_stops",
+    metadata,
+    Column("route", String(128), nullable=False),
+    Column("experiment", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("route", "experiment"),
+)
+"""Experiments that were stopped, by an operator or their guard, wherever they are written."""
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("tenant", String(64), nullable=False),
+    Column("call", String(128), nullable=False),
+    Column("user", String(256), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("score", Float),
+    Column("label", String(64)),
+    Column("comment", Text),
+    PrimaryKeyConstraint("tenant", "call", "user"),
+)
+"""What a user said of a call, by the call's id or the request's. The last word counts."""

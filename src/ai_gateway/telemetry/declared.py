@@ -97,6 +97,19 @@ METRICS: tuple[Metric, ...] = (
            labels=("guardrail", "direction", "action"),
            help="Calls in which a guardrail found something (action `block`, `redact` or `flag`), or "
            "could not be asked (`failed`)."),
+    # Targets
+    Metric(name="gateway_breaker_state", kind="gauge", labels=("provider", "model"), workers="max",
+           most=200, help="Circuit breakers that are not closed: 1 half-open, 2 open."),
+    Metric(name="gateway_breaker_changes_total", kind="counter",
+           labels=("provider", "model", "state", "cause"),
+           help="Changes of circuit breakers, by the state they came to and why they left closed."),
+    Metric(name="gateway_retries_refused_total", kind="counter",
+           help="Retries that were not made because too many calls were being tried again."),
+    # Load
+    Metric(name="gateway_queue_depth", kind="gauge",
+           help="Calls that wait because MAX_IN_FLIGHT are in hand."),
+    Metric(name="gateway_shed_total", kind="counter", labels=("reason",),
+           help="Calls answered 503 because there was no room: queue_full or queue_timeout."),
     # The gateway itself
     Metric(name="gateway_overhead_seconds", kind="histogram", buckets=_OVERHEAD_SECONDS,
            help="The gateway's own part of a call: all the time not spent waiting for a provider."),
@@ -118,6 +131,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="gateway_traces_dropped_total", kind="counter", labels=("reason",),
            help="Calls whose spans were given up: the queue was full, the delivery failed, or the time "
            "to close was over (closing)."),
+    Metric(name="gateway_config_reloads_total", kind="counter", labels=("outcome",),
+           help="Times that gateway.yaml was read anew: good, or refused and not in force."),
     Metric(name="gateway_build_info", kind="gauge", labels=("version", "python"), workers="max",
            help="What is running; always 1."),
     # The process

@@ -23,7 +23,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 def shortcoming(facts: ModelFacts, **body: object) -> str | None:
     given = json.dumps({"model": "m", "messages": [USER], **body}).encode()
     exchange = open_exchange("chat", "openai_chat", given, now=0)
-    needs = needs_for(exchange, len(given), limits_of([candidate("a", facts=facts)]))
+    needs = needs_for(exchange, given, limits_of([candidate("a", facts=facts)]))
     return shortcomings(facts, needs)
 
 

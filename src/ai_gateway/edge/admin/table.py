@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from ai_gateway.edge.readiness import Readiness
+from ai_gateway.routing.book import RouteBook
+from ai_gateway.routing.router import Router
+from ai_gateway.routing.vitals import VitalsBook
+
 from .actions import action_routes
+from .health import health_routes
 from .keys import Changed, key_routes
 from .route import AdminRoute
+from .routes import route_routes
 from .tenants import tenant_routes
 from .usage import usage_routes
 
@@ -23,6 +30,11 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     access_changed: Changed
     ledger: "Callable[[], LedgerQueries] | None"
     """None where none is kept."""
+    routes: RouteBook
+    router: Router
+    vitals: VitalsBook
+    readiness: Readiness
+    clock: Callable[[], float]
 
 
 def admin_table(parts: AdminParts) -> list[AdminRoute]:
@@ -31,4 +43,6 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *tenant_routes(parts.administration, parts.access_changed),
         *action_routes(parts.administration),
         *usage_routes(parts.ledger),
+        *route_routes(parts.routes, parts.router, parts.clock),
+        *health_routes(parts.vitals, parts.readiness, parts.clock),
     ]

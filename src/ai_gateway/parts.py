@@ -1,0 +1,128 @@
+"""Parts that take more than a line to make of the settings."""
+
+import os
+import socket
+from time import monotonic
+from zoneinfo import ZoneInfo
+
+from ai_gateway import __version__
+from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.memory import MemoryStore
+from ai_gateway.caching.rules import RuleBook, Rules
+from ai_gateway.limits.limits import BudgetWarning, Limits, Spending
+from ai_gateway.limits.rules import GatewayRules
+from ai_gateway.model.policy import RateLimit
+from ai_gateway.model.redis_address import RedisLogin
+from ai_gateway.settings.otlp import read_headers
+from ai_gateway.settings.tree import Settings
+from ai_gateway.state.memory import MemoryState
+from ai_gateway.state.store import State
+from ai_gateway.telemetry.log import Log
+from ai_gateway.telemetry.metrics import Metrics
+from ai_gateway.telemetry.sampling import Sampling
+from ai_gateway.telemetry.tracing import Tracing
+
+
+def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
+    sampling = Sampling(
+        sampler=settings.traces_sampler,
+        ratio=settings.traces_ratio,
+        slow_seconds=settings.trace_slow_seconds,
+    )
+    if settings.traces is None:
+        return Tracing(sampling, None, frozenset(settings.trace_propagate_to))
+    # The SDK takes memory and time to import: only where there is somewhere to export to.
+    from ai_gateway.telemetry.otlp import OtlpSpans, OtlpTarget
+
+    headers = "" if settings.otlp_headers is None else settings.otlp_headers.reveal()
+    dropped = metrics.counter("gateway_traces_dropped_total")
+    drops = {reason: dropped.of(reason) for reason in ("full", "failed", "closing")}
+    exporter = OtlpSpans(
+        OtlpTarget(
+            endpoint=settings.traces.url,
+            protocol=settings.traces.protocol,
+            headers=read_headers(headers),
+            service_name=settings.service_name,
+            instance=f"{socket.gethostname()}:{os.getpid()}",
+        ),
+        __version__,
+        exported=metrics.counter("gateway_traces_exported_total").of().add,
+        lost=lambda reason, count: drops[reason].add(count),
+    )
+    return Tracing(sampling, exporter, frozenset(settings.trace_propagate_to))
+
+
+def cache_of(settings: Settings) -> Cache | NoCache:
+    if not settings.cache_ttl:
+        return NoCache()
+    book = RuleBook(Rules(ttl=settings.cache_ttl * 60))
+    return Cache(book, MemoryStore(settings.cache_memory_bytes, monotonic))
+
+
+async def open_state(settings: Settings, metrics: Metrics, log: Log) -> State:
+    if settings.redis_addr is None:
+        return MemoryState()
+    # Only who uses Redis pays for importing it.
+    from ai_gateway.state.open import open_redis_state
+
+    degraded = metrics.gauge("gateway_state_degraded").of()
+    losses = metrics.counter("gateway_state_losses_total").of()
+
+    def changed(reason: str | None) -> None:
+        degraded.set(0 if reason is None else 1)
+        if reason is None:
+            log.event("info", "state_back")
+        else:
+            losses.add(1)
+            log.event("error", "state_lost", why=reason, limits=settings.limits_on_state_loss)
+
+    return await open_redis_state(
+        settings.redis_addr,
+        RedisLogin(
+            user=settings.redis_user,
+            password=None if settings.redis_password is None else settings.redis_password.reveal(),
+            ca=settings.redis_ca,
+        ),
+        timeout=settings.redis_timeout,
+        refuse=settings.limits_on_state_loss == "refuse",
+        changed=changed,
+    )
+
+
+def limits_of(
+    settings: Settings, state: State, spending: Spending, metrics: Metrics, log: Log
+) -> Limits:
+    limits = settings.limits
+    stated = any(one.per == "user" and one.unit == "requests" for one in limits)
+    if settings.rate_limit_capacity and not stated:
+        per_user = RateLimit(
+            per="user",
+            capacity=settings.rate_limit_capacity,
+            refill=settings.rate_limit_refill_rate,
+        )
+        limits = (*limits, per_user)
+
+    def warned(warning: BudgetWarning) -> None:
+        account = warning.account
+        labels = (account.per, account.unit, account.period)
+        metrics.counter("gateway_budget_warnings_total").of(*labels).add(1)
+        log.event(
+            "warning",
+            "budget_passed",
+            tenant=warning.tenant,
+            per=account.per,
+            name=account.name,
+            unit=account.unit,
+            period=account.period,
+            used=warning.used,
+            soft_limit=account.soft,
+        )
+
+    return Limits(
+        state,
+        GatewayRules(limits=limits, budgets=settings.budgets, zone=ZoneInfo(settings.timezone)),
+        spending=spending,
+        assumed_output=settings.reserve_output_tokens,
+        warned=warned,
+        refuse_uncounted=settings.limits_on_state_loss == "refuse",
+    )

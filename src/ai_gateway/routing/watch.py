@@ -1,0 +1,27 @@
+"""What is told of targets: a metric and a log line for each change of a breaker."""
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+
+from .breaker import Breaker, State
+from .vitals import OnBreakerChange, VitalsBook
+
+_MOST_SHOWN = 100
+_RANK = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
+
+
+Tell = Callable[[str, str, str, str], None]
+"""`tell(provider, model, state, cause)`"""
+
+
+def breaker_watch(tell: Tell) -> OnBreakerChange:
+    def changed(provider: str, model: str, breaker: Breaker, before: State) -> None:
+        tell(provider, model, breaker.state, breaker.cause or "recovered")
+
+    return changed
+
+
+def states(vitals: VitalsBook) -> Mapping[tuple[str, ...], float]:
+    """Of the breakers that are not closed, as the metric shows them; so many at most."""
+    ill = (v for v in vitals.all() if v.breaker.state != "closed")
+    return {(v.provider, v.model[:64]): _RANK[v.breaker.state] for v in islice(ill, _MOST_SHOWN)}
