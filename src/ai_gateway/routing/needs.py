@@ -11,6 +11,7 @@ from ai_gateway.dialects.exchange import ChatExchange, Exchange
 from ai_gateway.dialects.token_estimate import estimate_tokens
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.content import Document, Image, Part, ToolResult
+from ai_gateway.model.errors import GatewayError
 
 from .strategies import Candidate
 
@@ -99,7 +100,11 @@ def needs_for(exchange: Exchange, body: bytes, limits: Limits) -> Needs:
     telling = limits.abilities and any(mark in body for mark in _MARKS)
     if not (tight or telling) or not isinstance(exchange, ChatExchange):
         return NOTHING
-    return needs_of(exchange.chat)
+    try:
+        return needs_of(exchange.chat)
+    except GatewayError:
+        # What only its own dialect can say is relayed, or refused where it must be translated.
+        return NOTHING
 
 
 def conversation_key(chat: Chat) -> str:

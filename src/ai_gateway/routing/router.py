@@ -1,6 +1,7 @@
 """A name -> its candidates (`resolve`), and those that can do the call, in order (`plan`)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from itertools import count
 from random import Random
@@ -191,7 +192,9 @@ def _able(candidates: Order, needs: Needs) -> Order:
 
 def _sticky_key(route: Route, exchange: Exchange, caller: Caller) -> str:
     if route.sticky_by == "conversation" and isinstance(exchange, ChatExchange):
-        return conversation_key(exchange.chat)
+        # A call that only its own dialect can say stays with its user.
+        with suppress(GatewayError):
+            return conversation_key(exchange.chat)
     return f"{caller.tenant}\0{caller.user}"
 
 
