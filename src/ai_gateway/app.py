@@ -220,7 +220,7 @@ async def open_gateway(
         log=log,
         guardrails=guardrails,
         tracing=tracing,
-        cache=cache_of(settings),
+        cache=cache_of(settings, state, metrics, lambda: pipeline.ask),
     )
     holdings = HoldingStore(database)
     shelf = FileShelf(settings.data_dir / "files", most_bytes=settings.max_upload_bytes)

@@ -2,13 +2,12 @@
 
 import os
 import socket
-from time import monotonic
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from ai_gateway import __version__
+from ai_gateway.caching.build import AskItself, build_cache
 from ai_gateway.caching.cache import Cache, NoCache
-from ai_gateway.caching.memory import MemoryStore
-from ai_gateway.caching.rules import RuleBook, Rules
 from ai_gateway.limits.limits import BudgetWarning, Limits, Spending
 from ai_gateway.limits.rules import GatewayRules
 from ai_gateway.model.policy import RateLimit
@@ -52,11 +51,21 @@ def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
     return Tracing(sampling, exporter, frozenset(settings.trace_propagate_to))
 
 
-def cache_of(settings: Settings) -> Cache | NoCache:
-    if not settings.cache_ttl:
-        return NoCache()
-    book = RuleBook(Rules(ttl=settings.cache_ttl * 60))
-    return Cache(book, MemoryStore(settings.cache_memory_bytes, monotonic))
+def cache_of(
+    settings: Settings, state: State, metrics: Metrics, ask: Callable[[], AskItself]
+) -> Cache | NoCache:
+    """`ask` gives what carries calls of the gateway's own, once it is there."""
+    looks = metrics.counter("cache_semantic_lookups_total")
+    return build_cache(
+        settings.cache,
+        ttl=settings.cache_ttl * 60,
+        memory_bytes=settings.cache_memory_bytes,
+        shared=None if settings.redis_addr is None else state,
+        ask=lambda caller, operation, endpoint, body, timeout: ask()(
+            caller, operation, endpoint, body, timeout
+        ),
+        count=lambda what: looks.of(what).add(1),
+    )
 
 
 async def open_state(settings: Settings, metrics: Metrics, log: Log) -> State:

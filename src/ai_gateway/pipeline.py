@@ -2,8 +2,8 @@
 
     identify -> queue -> parse -> resolve -> guard -> admit -> recall -> plan -> perform -> remember -> settle
 
-No step knows HTTP: what goes back to the caller goes through a `Reply`. A call that entered `run` is settled exactly
-once, however it ends: answer, error, time-out, the caller leaving, shutdown.
+No step knows HTTP: what goes back to the caller goes through a `Reply`. A call that entered `run` is
+settled exactly once, however it ends: answer, error, time-out, the caller leaving, shutdown.
 """
 
 import asyncio
@@ -92,14 +92,21 @@ class Pipeline:
                     guarded, back = await self._guardrails.guard(names, request, reply, outcome)
                     if guarded is not request:
                         exchange = self._parse(guarded, outcome)
-
-            admission = await self._admit(resolved, exchange, outcome)
+            asking = self._cache.asking(exchange, outcome, resolved.route)
+            if (
+                asking is not None
+                and not asking.rules.limited
+                and await self._cache.recall(asking, outcome, back)
+            ):
+                return outcome
+            admission = await self._admit(resolved, exchange, outcome, self._cache.look_up(asking))
 
             async def ask(exchange: Exchange, reply: Reply) -> None:
                 plan = self._router.plan(resolved, exchange, request, caller)
                 await self._performer.perform(exchange, plan, outcome, reply)
 
-            await self._cache.answer(exchange, outcome, resolved.route, back, ask)
+            kept = None if admission is None else admission.value
+            await self._cache.answer(asking, exchange, outcome, back, ask, kept)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
         except asyncio.CancelledError:
@@ -230,11 +237,11 @@ class Pipeline:
         await reply.whole(outcome, caller.render_error(error, outcome.request.id), headers)
 
     async def _admit(
-        self, resolved: Resolved, exchange: Exchange, outcome: Outcome
+        self, resolved: Resolved, exchange: Exchange, outcome: Outcome, look_up: str | None
     ) -> Admission | None:
         destinations = [candidate.destination for candidate in resolved.candidates]
         models = [destination.facts for destination in destinations]
-        return await self._limits.admit(exchange, destinations[0].target, models, outcome)
+        return await self._limits.admit(exchange, destinations[0].target, models, outcome, look_up)
 
     def _settle(self, outcome: Outcome, admission: Admission | None = None) -> None:
         if outcome.status == 0:

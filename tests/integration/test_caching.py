@@ -108,7 +108,7 @@ async def call(running: Running, body: bytes) -> tuple[asyncio.StreamReader, asy
     """A call on a connection of its own, which the test reads, or drops, as it likes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=65536)
     head = (
-        f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)

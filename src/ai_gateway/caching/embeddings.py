@@ -36,6 +36,9 @@ class EmbeddingInputs(Struct, frozen=True):
     digest: bytes
     """Of the whole call."""
 
+    def keys(self, prefix: str) -> list[str]:
+        return [prefix + digest.hex() for digest in self.digests]
+
 
 def open_inputs(fields: Mapping[str, Raw]) -> EmbeddingInputs | None:
     """Of a well-formed call; None for a batch too large to be looked at."""

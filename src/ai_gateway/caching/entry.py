@@ -15,7 +15,7 @@ from ai_gateway.model.usage import Usage
 
 from .forms import Form, answer_of
 
-COMPRESSED_FROM = 1024
+COMPRESSED_FROM = 4096
 """Bytes from which a shared entry is compressed: below, it gains less than it costs."""
 
 GOOD_STOPS: frozenset[StopReason | None] = frozenset({"stop", "stop_sequence", "tool_calls"})

@@ -1,13 +1,13 @@
 """The names under which answers are stored.
 
-`cache:{tenant}:<model>:<whose><digest>`. The tenant stands in braces, as in every key of its own, so
+`gw:{tenant}:cache:<model>:<whose><digest>`. The tenant stands in braces, as in every key of its own, so
 that on Redis Cluster all that one call takes lies in one slot; model and the rest are hashes. What is
-shared by all tenants is `cache:shared:...`, which no tenant's name can become.
+shared by all tenants is `gw:shared:cache:...`, which no tenant's name can become.
 """
 
 from hashlib import blake2b
 
-SHARED = "cache:shared:"
+SHARED = "gw:shared:cache:"
 
 
 def key_prefix(tenant: str | None, user: str | None, model: str, sources: str) -> str:
@@ -18,12 +18,17 @@ def key_prefix(tenant: str | None, user: str | None, model: str, sources: str) -
 
 
 def tenant_prefix(tenant: str | None) -> str:
-    return SHARED if tenant is None else f"cache:{{{tenant}}}:"
+    return SHARED if tenant is None else f"gw:{{{tenant}}}:cache:"
 
 
-def model_part(model: str) -> str:
-    """What stands between the first two parts of a key and its rest."""
-    return f":{_hash(model)}:"
+def pattern(tenant: str | None, model: str | None) -> str:
+    """Redis's pattern for the keys of a tenant and a model, or of all where None."""
+    whose = "gw:*:cache:" if tenant is None else _literal(tenant_prefix(tenant))
+    return f"{whose}*" if model is None else f"{whose}{_hash(model)}:*"
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{c}" if c in "*?[]^\\" else c for c in text)
 
 
 def _hash(text: str) -> str:

@@ -9,12 +9,13 @@ else counts, fields the gateway does not know included.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from typing import Any, cast
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from ai_gateway.model.chat import Chat, OpaqueTool, Tool
 from ai_gateway.model.content import (
@@ -286,3 +287,54 @@ def told_by_body(form: Form, fields: Mapping[str, Raw]) -> bytes:
     """The digest of a call of an operation that has but one wire format."""
     told = {n: canonical_json(v) for n, v in fields.items() if n not in UNTOLD_FIELDS}
     return _digest([form, told])
+
+
+class Meaning(Struct, frozen=True):
+    """A call as the semantic cache sees it: what must be the same, and what may be worded otherwise."""
+
+    fingerprint: bytes
+    """Of everything but the last turn's text."""
+    text: str
+
+
+LONGEST_TEXT = 2000
+LONGEST_CONVERSATION = 8000
+"""Characters of all turns together, beyond which a call counts as `long`."""
+
+
+def meaning_of(chat: Chat, form: Form, model: str, allowed: Collection[str]) -> Meaning | None:
+    """None where the call is none for a semantic cache: its last turn is not the user's, holds no
+    text or too much; or it holds what `allowed` does not name (`images`, `tool_results`, `long`).
+
+    The call is portable.
+    """
+    if not chat.messages or chat.messages[-1].role != "user":
+        return None
+    last = chat.messages[-1]
+    texts = [part.text for part in last.parts if isinstance(part, Text)]
+    text = "\n".join(texts)
+    if not text.strip() or len(text) > LONGEST_TEXT:
+        return None
+    length = 0
+    for message in chat.messages:
+        for part in message.parts:
+            match part:
+                case Text():
+                    length += len(part.text)
+                case Image() | Document():
+                    if "images" not in allowed:
+                        return None
+                case ToolResult() | ToolCall():
+                    if "tool_results" not in allowed:
+                        return None
+                case _:
+                    pass
+    if length > LONGEST_CONVERSATION and "long" not in allowed:
+        return None
+    others = tuple(part for part in last.parts if not isinstance(part, Text))
+    rest = replace(chat, messages=(*chat.messages[:-1], replace(last, parts=others)))
+    told = [
+        "meaning", model, _turns(rest), list(map(_tool, rest.tools)), _set(rest, form.dialect),
+        len(texts),
+    ]  # fmt: skip
+    return Meaning(_digest(told), text)

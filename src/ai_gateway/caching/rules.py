@@ -19,8 +19,10 @@ class Rules(Struct, frozen=True, kw_only=True):
     max_temperature: float | None = None
     keep_truncated: bool = False
     join: bool = True
-    threshold: float = 0.97
+    limited: bool = True
+    threshold: float = 0.94
     guard: bool = True
+    semantic_for: tuple[str, ...] = ()
 
 
 class RuleBook:

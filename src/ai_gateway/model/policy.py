@@ -56,10 +56,14 @@ class CachePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Answers that ended at the output limit are kept too."""
     join: bool | None = None
     """Identical calls in flight are asked once."""
+    limited: bool | None = None
+    """False: what the cache answers passes no limits, and takes nothing from them."""
     threshold: float | None = None
     """Cosine similarity from which a semantic neighbour answers."""
     guard: bool | None = None
     """A semantic neighbour must also pass the lexical guard."""
+    semantic_for: tuple[Literal["images", "tool_results", "long"], ...] | None = None
+    """Calls that hold such are looked up by meaning too."""
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

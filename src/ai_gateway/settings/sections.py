@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
+from ai_gateway.model.cache import CacheSettings
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
 from ai_gateway.model.policy import Budget, RateLimit
@@ -37,6 +38,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="limits", type=tuple[RateLimit, ...], default=()),
     Section(name="budgets", type=tuple[Budget, ...], default=()),
     Section(name="auth", type=dict[str, TokenIssuer], default={}),
+    Section(name="cache", type=CacheSettings, default=CacheSettings()),
     Section(name="guardrails", type=dict[str, Guardrail], default={}),
 )
 

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ai_gateway.catalogue.provider import Provider
+from ai_gateway.model.cache import CacheSettings
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
 from ai_gateway.model.policy import Budget, RateLimit
@@ -97,6 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: tuple[RateLimit, ...]
     budgets: tuple[Budget, ...]
     routes: dict[str, Route]
+    cache: CacheSettings
     guardrails: dict[str, Guardrail]
     tenants: dict[str, ConfiguredTenant]
     keys: dict[str, ConfiguredKey]

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from math import inf
 from time import monotonic, time
 
@@ -158,6 +159,11 @@ class MemoryState:
     def delete(self, *keys: str) -> None:
         for key in keys:
             self._drop(key)
+
+    async def delete_matching(self, pattern: str) -> int:
+        found = [key for key in self._values if fnmatchcase(key, pattern)]
+        self.delete(*found)
+        return len(found)
 
     def publish(self, channel: str, message: bytes) -> None:
         for hearer in self._hearers.get(channel, ()):

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from .admission import Bucket, Claim, Grant, Quota, Settlement
 from .connecting import RedisLink
@@ -24,6 +25,7 @@ from .store import Hearer, StateLost
 LEASE_SECONDS = 60.0
 """After the death of a process, what its calls held comes back within this time."""
 
+_SCANNED_AT_ONCE = 500
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -116,6 +118,16 @@ class RedisState:
     def delete(self, *keys: str) -> None:
         for key in keys:
             self._gathering.tell((b"UNLINK", key.encode()))
+
+    async def delete_matching(self, pattern: str) -> int:
+        """Raises StateLost."""
+        deleted = 0
+        try:
+            async for key in self._link.client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE):
+                deleted += await self._gathering.ask((b"UNLINK", key))
+        except (RedisError, OSError) as error:
+            raise StateLost(type(error).__name__) from None
+        return deleted
 
     def publish(self, channel: str, message: bytes) -> None:
         self._gathering.tell((b"PUBLISH", channel.encode(), message))

@@ -52,6 +52,11 @@ class State(Protocol):
         """Never waits."""
         ...
 
+    async def delete_matching(self, pattern: str) -> int:
+        """Deletes every value whose key fits the pattern (`*`, `?`, `[...]`). Gives how many. It looks
+        at every key there is, in small steps: for what an operator asks for, not for a call's path."""
+        ...
+
     def publish(self, channel: str, message: bytes) -> None:
         """To the subscribers in every process, this one among them. At most once; never waits."""
         ...

@@ -144,6 +144,15 @@ class TakeoverState:
         if self._trouble is None:
             self._shared.delete(*keys)
 
+    async def delete_matching(self, pattern: str) -> int:
+        """0 while Redis is away: nothing of it can be read then either."""
+        if self._trouble is not None:
+            return 0
+        try:
+            return await self._shared.delete_matching(pattern)
+        except StateLost:
+            return 0
+
     def publish(self, channel: str, message: bytes) -> None:
         if self._trouble is None:
             self._shared.publish(channel, message)

@@ -92,6 +92,10 @@ METRICS: tuple[Metric, ...] = (
            help="Calls that could have used the cache: hit, semantic, joined, miss, bypass."),
     Metric(name="cache_saved_usd_total", kind="counter",
            help="US dollars that answers from the cache would have cost."),
+    Metric(name="cache_semantic_lookups_total", kind="counter", labels=("outcome",),
+           help="Looks for an answer by meaning: hit, far, vetoed (near, but the guard spoke against it), late "
+           "(no embedding in time), unembedded, gone; and of the verifier: verified_same, verified_different, "
+           "unverified, let_go; bad_hit: reported as wrong."),
     # Guardrails
     Metric(name="gateway_guardrail_findings_total", kind="counter",
            labels=("guardrail", "direction", "action"),

@@ -80,7 +80,7 @@ def test_the_rest_is_the_keys_own_or_the_tenants() -> None:
 
 SAID = CachePolicy(
     mode="semantic", ttl=7, scope="user", max_temperature=0.5, keep_truncated=True, join=False,
-    threshold=0.9, guard=False,
+    limited=False, threshold=0.9, guard=False, semantic_for=("images",),
 )  # fmt: skip
 
 

@@ -1,0 +1,90 @@
+"""Stored answers that every replica knows, in the state they share; and who of them asks.
+
+An answer is looked up in the same round trip as the call is admitted. Of identical calls on several
+replicas one holds a lease and asks; the others look for its answer, and take over where lease and
+answer are both gone: the holder failed, or died. With the state lost, every replica asks for itself.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from math import inf
+from random import random
+from time import monotonic
+from typing import Protocol
+
+from ai_gateway.model.errors import GatewayError
+
+from .entry import Entry, from_bytes, to_bytes
+from .keys import pattern
+from .memory import Slot
+
+LEASE_SECONDS = 6.0
+"""A holder that died is missed after so long; one that lives renews in time."""
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.05
+"""Seconds between two looks for another replica's answer."""
+
+
+class SharedValues(Protocol):
+    """Of the room `state`; none of it raises."""
+
+    async def get(self, key: str) -> bytes | None: ...
+    def set(self, key: str, value: bytes, ttl: float) -> None: ...
+    async def add(self, key: str, value: bytes, ttl: float) -> bool: ...
+    def delete(self, *keys: str) -> None: ...
+    async def delete_matching(self, pattern: str) -> int: ...
+
+
+class SharedStore:
+    def __init__(self, state: SharedValues) -> None:
+        self._state = state
+
+    async def get(self, key: str) -> Slot | None:
+        return read(await self._state.get(key))
+
+    async def get_many(self, keys: Sequence[str]) -> list[Slot | None]:
+        # They travel in one pipeline.
+        return [read(one) for one in await asyncio.gather(*map(self._state.get, keys))]
+
+    def put(self, key: str, entry: Entry, ttl: float) -> None:
+        self._state.set(key, to_bytes(entry), ttl)
+
+    def delete(self, key: str) -> None:
+        self._state.delete(key)
+
+    async def purge(self, tenant: str | None, model: str | None) -> int:
+        """By the name that was asked for. Gives how many."""
+        return await self._state.delete_matching(pattern(tenant, model))
+
+    @asynccontextmanager
+    async def turn(self, key: str, patience: float | None) -> AsyncGenerator[Slot | None, None]:
+        """Inside it, either an answer that another replica had, or the right to ask. Raises
+        GatewayError after `patience` seconds."""
+        lease = f"lead:{key}"
+        wait = _FIRST_LOOK
+        until = monotonic() + patience if patience is not None else inf
+        while not await self._state.add(lease, b"1", LEASE_SECONDS):
+            if monotonic() > until:
+                raise GatewayError("timeout", "No answer came in the time that was set.")
+            await asyncio.sleep(wait * (0.75 + random() / 2))
+            wait = min(wait * 1.5, _LONGEST_LOOK)
+            slot = await self.get(key)
+            if slot is not None:
+                yield slot
+                return
+        renewing = asyncio.get_running_loop().create_task(self._renew(lease))
+        try:
+            yield None
+        finally:
+            renewing.cancel()
+            self._state.delete(lease)
+
+    async def _renew(self, lease: str) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            self._state.set(lease, b"1", LEASE_SECONDS)
+
+
+def read(data: bytes | None) -> Slot | None:
+    entry = None if data is None else from_bytes(data)
+    return None if entry is None else Slot(entry, 0.0)
