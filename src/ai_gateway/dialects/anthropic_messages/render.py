@@ -247,9 +247,9 @@ class RequestRenderer:
         """Tool results come first in their turn; a final assistant text ends without white space."""
         for turn in turns:
             if turn.role == "user":
-                turn.content.sort(key=lambda block: block["type"] != "tool_result")
+                turn.content.sort(key=lambda block: block.get("type") != "tool_result")
         last = turns[-1]
-        if last.role == "assistant" and last.content and last.content[-1]["type"] == "text":
+        if last.role == "assistant" and last.content and last.content[-1].get("type") == "text":
             final = last.content[-1]
             text = str(final["text"])
             if text != text.rstrip():

@@ -16,7 +16,7 @@ from ai_gateway.model.content import Text
 from ai_gateway.model.errors import Untranslatable
 from ai_gateway.model.usage import Usage
 
-from .parts import DIALECT, CallIds, parts_of
+from .parts import DIALECT, CallIds, parts_of, read_object
 from .wire import Wire, camel, decode_content, read
 
 MOST_INPUTS = 2048
@@ -72,7 +72,10 @@ def peek(body: bytes) -> EmbeddingsPeek:
 def _requests(fields: dict[str, Raw]) -> list[Raw]:
     listed = fields.get("requests")
     if listed is not None:
-        return read(listed, _list, "requests")
+        requests = read(listed, _list, "requests")
+        for index, raw in enumerate(requests):
+            read_object(raw, f"requests[{index}]")
+        return requests
     if "content" not in fields:
         raise invalid("content", "must hold what is to be embedded.")
     return [Raw(encode(fields))]

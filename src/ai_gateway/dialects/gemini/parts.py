@@ -9,7 +9,7 @@ from msgspec.json import Decoder, decode
 
 from ai_gateway.dialects.raw import given
 from ai_gateway.dialects.signatures import MAKERS, bare, is_marked, marked, redacted_in
-from ai_gateway.dialects.strict_json import invalid
+from ai_gateway.dialects.strict_json import decode_object, invalid
 from ai_gateway.model.content import (
     Document,
     Image,
@@ -21,6 +21,7 @@ from ai_gateway.model.content import (
     ToolCall,
     ToolResult,
 )
+from ai_gateway.model.errors import GatewayError
 
 from .wire import (
     FunctionCall,
@@ -130,6 +131,8 @@ def _other(raw: Raw, wire: WirePart, ids: CallIds, path: str) -> Part:
         if not call.name:
             raise invalid(f"{path}.functionCall.name", "must be the name of the function.")
         arguments = given(call.args)
+        if arguments is not None:
+            read_object(arguments, f"{path}.functionCall.args")
         text = "{}" if arguments is None else bytes(arguments).decode()
         return ToolCall(id=ids.of_call(call), name=call.name, arguments=text)
     if given(wire.function_response) is not None:
@@ -170,7 +173,7 @@ def _decoded(data: str, path: str) -> str:
 
 def _result(wire: WirePart, ids: CallIds, path: str) -> ToolResult:
     result = read(wire.function_response, decode_response, f"{path}.functionResponse")
-    text, is_error = result_text(given(result.response))
+    text, is_error = result_text(given(result.response), f"{path}.functionResponse.response")
     parts: list[Text | Image | Document | Opaque] = [Text(text=text)]
     for index, raw in enumerate(result.parts or ()):
         inner = part_of(raw, ids, f"{path}.functionResponse.parts[{index}]")
@@ -180,12 +183,12 @@ def _result(wire: WirePart, ids: CallIds, path: str) -> ToolResult:
     )
 
 
-def result_text(response: Raw | None) -> tuple[str, bool]:
+def result_text(response: Raw | None, path: str) -> tuple[str, bool]:
     """(what the function gave, whether it failed): by convention under `output` or `error`, else
     the whole object is the output."""
     if response is None:
         return "", False
-    fields = _object.decode(response)
+    fields = read_object(response, path)
     if len(fields) == 1:
         for name in ("output", "result", "error"):
             if name in fields:
@@ -193,6 +196,14 @@ def result_text(response: Raw | None) -> tuple[str, bool]:
                 text = value if isinstance(value, str) else bytes(fields[name]).decode()
                 return text, name == "error"
     return bytes(response).decode(), False
+
+
+def read_object(raw: Raw, path: str) -> dict[str, Raw]:
+    """The members, by their own names. Raises GatewayError naming the field."""
+    try:
+        return decode_object(bytes(raw), _object)
+    except GatewayError as error:
+        raise invalid(path, error.message) from None
 
 
 def from_base64(data: str) -> bytes:

@@ -47,7 +47,7 @@ def _converted(schema: Any) -> Any:
                 out["anyOf" if name == "any_of" else name] = [_converted(each) for each in listed]
             case "items" | "additionalProperties" | "not":
                 out[name] = _converted(value)
-            case _ if name in _RENAMED and isinstance(value, str):
+            case _ if name in _RENAMED and isinstance(value, str) and value.isdecimal():
                 out[name] = _RENAMED[name](value)
             case _ if name not in _LEFT_OUT:
                 out[name] = value

@@ -1,0 +1,164 @@
+"""Whatever stands in place of any value, a dialect reads it or says what is wrong; nothing else is raised."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.json import decode, encode
+from msgspec.structs import replace
+
+from ai_gateway.dialects.dialect import BadAnswer
+from ai_gateway.dialects.gemini.count_tokens import COUNTING
+from ai_gateway.dialects.gemini.embeddings import GEMINI_EMBEDDINGS
+from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.sse import ServerSentEvent, SseDecoder
+from ai_gateway.model.chat import Chat
+from ai_gateway.model.errors import GatewayError, Untranslatable
+
+from .matrix import TARGET
+from .scenarios import ANSWERS, LONG, REQUESTS, STREAMS
+
+ODD: list[Any] = [None, True, 0, -1, 1.5, 10**18, "", "x", "\u2028", [], {}, [None], [[]], {"": {}}]
+
+
+def changed(tree: Any, seed: int) -> Any:
+    """The same tree with one of its values replaced, left out, or given another name."""
+    pick = random.Random(seed)
+    places: list[tuple[Any, Any]] = []
+    stack = [tree]
+    while stack:
+        at = stack.pop()
+        inner = (
+            at.items() if isinstance(at, dict) else enumerate(at) if isinstance(at, list) else ()
+        )
+        for key, value in inner:
+            places.append((at, key))
+            stack.append(value)
+    if not places:
+        return pick.choice(ODD)
+    holder, key = pick.choice(places)
+    match pick.randrange(6):
+        case 0:
+            del holder[key]
+        case 1 if isinstance(holder, dict):
+            holder[pick.choice(["type", "role", "id", "text", "unheard_of"])] = holder.pop(key)
+        case _:
+            holder[key] = pick.choice(ODD)
+    return tree
+
+
+def _requests(name: str) -> list[bytes]:
+    found: list[bytes] = []
+    for _, chat in REQUESTS:
+        if LONG in str(chat):
+            continue
+        try:
+            found.append(DIALECTS[name].render_request(chat, TARGET).body)
+        except Untranslatable:
+            continue
+    return found
+
+
+NO_CHAT = Chat(model="m", messages=(), include_usage=True)
+BODIES = {name: _requests(name) for name in DIALECTS}
+WHOLE = {
+    name: [d.render_answer(a, NO_CHAT).body for _, a in ANSWERS if LONG not in str(a)]
+    for name, d in DIALECTS.items()
+}
+TOLD: dict[str, list[ServerSentEvent]] = {}
+for name, dialect in DIALECTS.items():
+    TOLD[name] = []
+    for _, events in STREAMS:
+        encoder, sse = dialect.encoder(NO_CHAT), SseDecoder()
+        TOLD[name] += sse.feed(b"".join(encoder.feed(event) for event in events))
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(which=st.integers(0, 10**6), seed=st.integers(0, 10**9))
+@settings(max_examples=400, deadline=None)
+def test_a_request_is_read_or_refused(name: str, which: int, seed: int) -> None:
+    bodies = BODIES[name]
+    body = encode(changed(decode(bodies[which % len(bodies)]), seed))
+    dialect = DIALECTS[name]
+    try:
+        dialect.peek(body)
+        chat = dialect.parse_request(body)
+    except GatewayError as error:
+        assert error.status == 400  # noqa: PT017
+        return
+    for other in DIALECTS.values():
+        try:
+            other.render_request(replace(chat, model="m"), TARGET)
+        except Untranslatable:
+            continue
+
+
+OTHERS: list[tuple[Any, Any, bytes]] = [
+    *((COUNTING.peek, COUNTING.parse_request, body) for body in BODIES["gemini"][:20]),
+    (
+        COUNTING.peek,
+        COUNTING.parse_request,
+        b'{"generateContentRequest":{"contents":[{"parts":[{"text":"a"}]}]}}',
+    ),
+    *(
+        (GEMINI_EMBEDDINGS.peek, GEMINI_EMBEDDINGS.parse_request, body)
+        for body in (
+            b'{"content":{"parts":[{"text":"a"}]},"outputDimensionality":5,"taskType":"X"}',
+            b'{"requests":[{"model":"m","content":{"parts":[{"text":"a"}]}},{"content":{}}]}',
+        )
+    ),
+]
+
+
+@given(which=st.integers(0, 10**6), seed=st.integers(0, 10**9))
+@settings(max_examples=300, deadline=None)
+def test_counts_and_embeddings_are_read_or_refused(which: int, seed: int) -> None:
+    peek, parse, body = OTHERS[which % len(OTHERS)]
+    body = encode(changed(decode(body), seed))
+    try:
+        peeked = peek(body)
+        parse(body)
+    except GatewayError as error:
+        assert error.status == 400  # noqa: PT017
+        return
+    if peek is GEMINI_EMBEDDINGS.peek:
+        GEMINI_EMBEDDINGS.rewrite(peeked, body, "m")
+    else:
+        COUNTING.rewrite(peeked, body, TARGET)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(which=st.integers(0, 10**6), seed=st.integers(0, 10**9))
+@settings(max_examples=300, deadline=None)
+def test_an_answer_is_read_or_held_unreadable(name: str, which: int, seed: int) -> None:
+    bodies = WHOLE[name]
+    body = encode(changed(decode(bodies[which % len(bodies)]), seed))
+    dialect = DIALECTS[name]
+    for read in (dialect.peek_answer, dialect.parse_answer):
+        try:
+            found = read(body)
+        except BadAnswer:
+            continue
+        assert found is not None
+    dialect.parse_error(400, body)
+    dialect.parse_error(500, body)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(seed=st.integers(0, 10**9))
+@settings(max_examples=300, deadline=None)
+def test_a_stream_is_read_or_held_unreadable(name: str, seed: int) -> None:
+    pick = random.Random(seed)
+    decoder, watcher = DIALECTS[name].decoder(), DIALECTS[name].watch(False)
+    for event in TOLD[name]:
+        data = event.data
+        if data[:1] == b"{" and pick.random() < 0.1:
+            data = encode(changed(decode(data), pick.randrange(10**9)))
+        watcher.feed(b"event: " + event.event.encode() + b"\ndata: " + data + b"\n\n")
+        try:
+            decoder.feed(ServerSentEvent(event.event, data))
+        except BadAnswer:
+            break
+    watcher.end()
