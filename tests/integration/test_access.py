@@ -1,12 +1,13 @@
 """Keys in `gateway.yaml`, and when a key is needed at all."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
-from ai_gateway.access.keys import hash_of
-from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, call
+from ai_gateway.access.keys import hash_of, new_key
+from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, admin, call, made
 from tests.serving import answers, ask, in_front_of, providing, serving
 
 YAML = f"""
@@ -103,3 +104,46 @@ async def test_tags_are_names_with_values(given: str, status: int) -> None:
         assert got.status == status
         if status == 400:
             assert json.loads(got.body)["error"]["param"] == "x-gateway-tags"
+
+
+async def test_a_database_that_is_none_is_said_and_calls_need_a_key(tmp_path: Path) -> None:
+    (tmp_path / "gateway.db").write_bytes(b"this is no database" * 1000)
+    environ = {"DATA_DIR": str(tmp_path), "ADMIN_KEY": ADMIN}
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), **environ}) as running,
+    ):
+        assert await call(running) == 401
+        assert await call(running, new_key()) == 503
+        assert (await ask("GET", running.url + "/admin/keys", key=ADMIN)).status == 503
+        ready = json.loads((await ask("GET", running.url + "/ready")).body)
+        assert any("access" in note for note in ready["notes"])
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), "DATA_DIR": str(tmp_path)}) as running,
+    ):
+        # Whether there are keys cannot be said: then one is needed.
+        assert await call(running) == 401
+
+
+async def test_a_flood_of_unknown_keys_leaves_known_ones_and_revocation_alone(
+    database: dict[str, str],
+) -> None:
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN, **database}) as running,
+    ):
+        key, details = await made(running)
+        assert await call(running, key) == 200
+
+        async def guess() -> set[int]:
+            return {await call(running, new_key()) for _ in range(15)}
+
+        guessing = [asyncio.ensure_future(guess()) for _ in range(20)]
+        await asyncio.sleep(0.2)
+        assert await call(running, key) == 200
+        await admin(running, "DELETE", f"/admin/keys/{details['id']}")
+        assert await call(running, key) == 401
+        answered = set[int]().union(*await asyncio.gather(*guessing))
+        assert answered <= {401, 503}
+        assert 401 in answered

@@ -22,6 +22,8 @@ from .known import KnownKey
 from .policies import merge
 
 _LOOK_UP_SECONDS = 2.0
+_MOST_AT_ONCE = 2
+"""Look-ups: a flood of unknown keys leaves connections for the ledger and for revocations."""
 _KEEP_CHANGES_SECONDS = 86400
 _MOST_POLICIES = 1000
 
@@ -35,6 +37,7 @@ class KeyStore:
     def __init__(self, database: Database, configured: Mapping[str, Policy]) -> None:
         self._database = database
         self._configured = configured
+        self._looking = asyncio.Semaphore(_MOST_AT_ONCE)
         self._policies: dict[tuple[str, str, str], Policy] = {}
 
     async def look_up(self, given: bytes) -> KnownKey | None:
@@ -51,7 +54,7 @@ class KeyStore:
             .where(or_(keys.c.hash == hash, keys.c.previous_hash == hash))
         )  # fmt: skip
         try:
-            async with _patience(), self._database.read() as connection:
+            async with _patience(), self._looking, self._database.read() as connection:
                 row = (await connection.execute(statement)).one_or_none()
         except (DatabaseUnavailable, TimeoutError):
             raise unavailable("Keys cannot be looked up at the moment. Try again.") from None

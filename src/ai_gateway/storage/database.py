@@ -172,10 +172,12 @@ class _unavailable:  # noqa: N801
 
 
 def _is_loss(error: BaseException) -> bool:
+    """Whether it is the database that failed, not what it was asked."""
     from sqlalchemy import exc
 
-    if isinstance(error, OSError | TimeoutError | exc.TimeoutError | exc.InterfaceError):
+    if isinstance(error, exc.IntegrityError | exc.DataError | exc.ProgrammingError):
+        return error.connection_invalidated
+    if isinstance(error, OSError | TimeoutError | exc.TimeoutError | exc.DatabaseError):
         return True
-    return isinstance(error, exc.OperationalError | exc.DBAPIError) and (
-        error.connection_invalidated or isinstance(error, exc.OperationalError)
-    )
+    # While connecting, asyncpg's own errors come through: refused, starting, too many connections.
+    return isinstance(error, exc.InterfaceError) or type(error).__module__.startswith("asyncpg")
