@@ -138,7 +138,7 @@ async def open_gateway(
             stale_seconds=settings.access_stale,
         ),
         database,
-        reveal=lambda reference: resolve_secret(reference, os.environ).reveal(),
+        reveal=lambda reference: resolve_secret(reference, environ).reveal(),
         on_event=database_event,
     )
     if opened.follower is not None:
@@ -180,6 +180,7 @@ async def open_gateway(
         config,
         vitals=vitals,
         routes=routes,
+        access=opened,
         simulator_port=simulator_port,
         told=reloaded,
         environ=environ,

@@ -1,8 +1,8 @@
 """Settings -> what calls can be sent to; and the same again when `gateway.yaml` changes.
 
 Provision, validate, swap: what is new is built and checked beside what is in force, and takes its place
-only if nothing is wrong with it. Routes, providers and their credentials are swapped; other settings hold
-from the start to the end of a process.
+only if nothing is wrong with it. Routes, providers and their credentials, tenants and keys are swapped; other
+settings hold from the start to the end of a process.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import fields
 
 from ai_gateway import __version__
+from ai_gateway.access.build import BadAccess, OpenAccess
 from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.check import RouteProblem, all_problems
@@ -23,7 +24,7 @@ from ai_gateway.upstream.signing import AwsSigner, GoogleSigner, Signer
 
 _LOOK_SECONDS = 2.0
 _SIMULATORS: tuple[str, ...] = ("simulator", "simulator-anthropic", "simulator-gemini")
-_SWAPPED = frozenset({"routes", "providers", "warnings"})
+_SWAPPED = frozenset({"routes", "providers", "tenants", "keys", "secret_files", "warnings"})
 
 
 def provision(
@@ -36,6 +37,7 @@ def provision(
         name: Credential(
             base_url=c.base_url,
             secrets=tuple(key.reveal() for key in c.keys) or (None,),
+            weights=c.weights,
             signer=_signer(c),
         )
         for name, c in settings.providers.items()
@@ -85,7 +87,7 @@ def _problem(found: RouteProblem) -> Problem:
 
 
 class Reloader:
-    """Reads `gateway.yaml` anew on `reload`, and whenever the file changes.
+    """Reads `gateway.yaml` anew on `reload`, and whenever it or a file of a secret changes.
 
     `told(outcome, why)`: `good` or `refused`.
     """
@@ -97,6 +99,7 @@ class Reloader:
         *,
         vitals: VitalsBook,
         routes: RouteBook,
+        access: OpenAccess,
         simulator_port: int | None,
         told: Callable[[str, str], None],
         environ: Mapping[str, str],
@@ -106,9 +109,11 @@ class Reloader:
         self._environ = environ
         self._vitals = vitals
         self._routes = routes
+        self._access = access
         self._simulator_port = simulator_port
         self._told = told
         self._refused: str | None = None
+        self._files = settings.secret_files
         self._seen = self._stamp()
         self._task: asyncio.Task[None] | None = None
 
@@ -134,14 +139,19 @@ class Reloader:
             if not settings.providers and self._simulator_port is None:
                 raise SettingsError([_NO_PROVIDER])
             _, directory = provision(settings, self._vitals, self._simulator_port)
+            swap_access = self._access.prepare(settings.tenants, settings.keys)
         except SettingsError as error:
             return self._refuse("; ".join(map(str, error.problems)))
+        except BadAccess as error:
+            return self._refuse(str(error))
         except (OSError, ValueError) as error:
             return self._refuse(type(error).__name__)
         problems = self._routes.replace_own(settings.routes, directory)
         if problems:
             return self._refuse("; ".join(str(_problem(problem)) for problem in problems))
+        swap_access()
         self._refused = None
+        self._files = settings.secret_files
         waiting = changed(self._settings, settings) - _SWAPPED
         self._told("good", f"at the next start: {', '.join(sorted(waiting))}" if waiting else "")
         return True
@@ -151,22 +161,26 @@ class Reloader:
         self._told("refused", self._refused)
         return False
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        if self._config is None:
-            return None
-        try:
-            found = self._config.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def _stamp(self) -> list[tuple[int, int, int] | None]:
+        config = () if self._config is None else (self._config,)
+        return [_stamp_of(path) for path in (*config, *self._files)]
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             stamp = self._stamp()
             if stamp != self._seen:
-                self._seen = stamp
                 self.reload()
+                # Of the files that are looked at from now on.
+                self._seen = self._stamp()
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 _NO_PROVIDER = Problem(

@@ -30,7 +30,10 @@ def test_every_setting_is_declared_once() -> None:
     declared = {setting.name for setting in SETTINGS}
     sections = {section.name for section in SECTIONS}
     assert (
-        declared == set(Settings.__struct_fields__) - {"providers", "warnings", "traces"} - sections
+        declared
+        == set(Settings.__struct_fields__)
+        - {"providers", "secret_files", "warnings", "traces"}
+        - sections
     )
     variables = [v for s in SETTINGS for v in (s.variable, *s.aliases)]
     assert len(variables) == len(set(variables))

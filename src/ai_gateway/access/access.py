@@ -49,6 +49,15 @@ class Access:
         self._has_keys = bool(static) or look_up is not None or read_token is not None
         self._waiting: dict[bytes, asyncio.Future[KnownKey | None]] = {}
 
+    def replace(
+        self, static: Mapping[bytes, KnownKey], default_policy: Policy, *, closing: bool
+    ) -> None:
+        """Other keys of `gateway.yaml`; `closing`: from now on calls need a key."""
+        self._static = static
+        self._anonymous = structs.replace(self._anonymous, policy=default_policy)
+        self._has_keys = self._has_keys or bool(static)
+        self.closed = self.closed or closing
+
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         """Who asks, where that is known; None where it must be looked up.
 

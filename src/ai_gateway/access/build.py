@@ -38,21 +38,75 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
     stale_seconds: float
 
 
-class OpenAccess(Struct, frozen=True, kw_only=True):
-    access: Access
-    administration: "Callable[[], Administration]"
-    """Made when first used: it needs the database."""
-    follower: Follower | None
-    """None where no key of the database can count."""
+class BadAccess(ValueError):
+    """Keys that cannot be; the message says which and why, and never the key."""
+
+
+class OpenAccess:
+    """Access at work, and what goes with it."""
+
+    def __init__(
+        self,
+        access: Access,
+        settings: AccessSettings,
+        known: KnownKeys,
+        held: "_Held",
+        *,
+        reveal: Callable[[str], str],
+        administration: "Callable[[], Administration]",
+        follower: Follower | None,
+    ) -> None:
+        self.access = access
+        self.administration = administration
+        """Made when first used: it needs the database."""
+        self.follower = follower
+        """None where no key of the database can count."""
+        self._settings = settings
+        self._known = known
+        self._held = held
+        self._reveal = reveal
 
     async def changed(self) -> None:
         """This replica forgets at once what it just changed; the others do within a second."""
         if self.follower is not None:
             await self.follower.look()
 
+    def prepare(
+        self, tenants: Mapping[str, ConfiguredTenant], keys: Mapping[str, ConfiguredKey]
+    ) -> Callable[[], None]:
+        """Tenants and keys of `gateway.yaml` read anew: what is given back puts them in force.
+        It may close an open gateway, and never opens a closed one. Raises BadAccess."""
+        policies = {id: tenant.policy for id, tenant in tenants.items()}
+        static = static_keys(keys, policies, self._reveal)
+
+        def swap() -> None:
+            self._held.replace(tenants, policies)
+            closing = bool(static) and self._settings.mode in ("auto", "until-keys")
+            self.access.replace(static, policies.get(DEFAULT_TENANT, UNRESTRICTED), closing=closing)
+            # Their rules were merged with the tenants' of before.
+            self._known.forget_all()
+
+        return swap
+
     async def close(self) -> None:
         if self.follower is not None:
             await self.follower.close()
+
+
+class _Held:
+    """The tenants of `gateway.yaml` as they are now, shared by all who look at them."""
+
+    def __init__(self, tenants: Mapping[str, ConfiguredTenant]) -> None:
+        self.tenants = dict(tenants)
+        self.policies = {id: tenant.policy for id, tenant in tenants.items()}
+
+    def replace(
+        self, tenants: Mapping[str, ConfiguredTenant], policies: Mapping[str, Policy]
+    ) -> None:
+        self.tenants.clear()
+        self.tenants.update(tenants)
+        self.policies.clear()
+        self.policies.update(policies)
 
 
 async def open_access(
@@ -62,8 +116,9 @@ async def open_access(
     reveal: Callable[[str], str],
     on_event: Callable[[Literal["info", "error"], str, str], None],
 ) -> OpenAccess:
-    """`reveal` reads a secret by its reference; raises ValueError."""
-    policies = {id: tenant.policy for id, tenant in settings.tenants.items()}
+    """`reveal` reads a secret by its reference; raises ValueError. Raises BadAccess."""
+    held = _Held(settings.tenants)
+    policies = held.policies
     static = static_keys(settings.keys, policies, reveal)
     by_keys = settings.mode in ("auto", "until-keys")
     guarded = settings.has_admin_key or bool(static) or bool(settings.issuers)
@@ -74,7 +129,7 @@ async def open_access(
     def administration() -> "Administration":
         from .administer import Administration
 
-        return Administration(database, settings.tenants)
+        return Administration(database, held.tenants)
 
     follower: Follower | None = None
     look_up = None
@@ -97,7 +152,15 @@ async def open_access(
         read_token=_token_reader(settings.issuers, store),
         default_policy=policies.get(DEFAULT_TENANT, UNRESTRICTED),
     )
-    return OpenAccess(access=access, administration=administration, follower=follower)
+    return OpenAccess(
+        access,
+        settings,
+        known,
+        held,
+        reveal=reveal,
+        administration=administration,
+        follower=follower,
+    )
 
 
 def _token_reader(issuers: Mapping[str, TokenIssuer], store: "KeyStore | None") -> LookUp | None:
@@ -127,13 +190,11 @@ def static_keys(
     tenants: Mapping[str, Policy],
     reveal: Callable[[str], str],
 ) -> dict[bytes, KnownKey]:
-    """The keys of `gateway.yaml`, by hash. Raises ValueError saying which is wrong and how."""
+    """The keys of `gateway.yaml`, by hash. Raises BadAccess saying which is wrong and how."""
     found: dict[bytes, KnownKey] = {}
     for id, key in configured.items():
         if (key.key is None) == (key.hash is None):
-            raise ValueError(
-                f"keys.{id}: give key (env:NAME or file:/path) or hash, one of the two"
-            )
+            raise BadAccess(f"keys.{id}: give key (env:NAME or file:/path) or hash, one of the two")
         if key.hash is not None:
             hash = bytes.fromhex(key.hash.partition(":")[2])
         else:
@@ -141,9 +202,9 @@ def static_keys(
             try:
                 hash = hash_of(reveal(key.key).encode("utf-8"))
             except ValueError as error:
-                raise ValueError(f"keys.{id}.key: {error}") from None
+                raise BadAccess(f"keys.{id}.key: {error}") from None
         if hash in found:
-            raise ValueError(f"keys.{id}: it is the same key as {found[hash].caller.key_id}")
+            raise BadAccess(f"keys.{id}: it is the same key as {found[hash].caller.key_id}")
         found[hash] = KnownKey(
             caller=Caller(
                 tenant=key.tenant,

@@ -38,7 +38,7 @@ class KeyStore:
         self._database = database
         self._configured = configured
         self._looking = asyncio.Semaphore(_MOST_AT_ONCE)
-        self._policies: dict[tuple[str, str, str], Policy] = {}
+        self._policies: dict[tuple[str | Policy, str], Policy] = {}
 
     async def look_up(self, given: bytes) -> KnownKey | None:
         """Raises GatewayError(unavailable): whether a key is good cannot be said."""
@@ -117,13 +117,14 @@ class KeyStore:
 
     def _policy(self, tenant: str, of_tenant: str, of_key: str) -> Policy:
         """Many keys share one: it is merged and held once."""
-        found = self._policies.get((tenant, of_tenant, of_key))
+        outer = self._configured.get(tenant, of_tenant)
+        found = self._policies.get((outer, of_key))
         if found is None:
-            outer = self._configured.get(tenant)
-            found = merge(read_policy(of_tenant) if outer is None else outer, read_policy(of_key))
+            written = read_policy(outer) if isinstance(outer, str) else outer
+            found = merge(written, read_policy(of_key))
             if len(self._policies) >= _MOST_POLICIES:
                 self._policies.clear()
-            self._policies[(tenant, of_tenant, of_key)] = found
+            self._policies[(outer, of_key)] = found
         return found
 
 

@@ -33,6 +33,8 @@ class Credential(Struct, frozen=True, kw_only=True):
     base_url: str
     secrets: tuple[str | None, ...]
     """Used in turn; one None where the provider asks for none."""
+    weights: tuple[float, ...] = ()
+    """One for each secret; empty: all alike."""
     signer: Signer | None = None
     """Where requests are signed rather than sent with a secret."""
 
@@ -71,7 +73,10 @@ class Directory:
         self._credentials = credentials
         self._vitals = vitals
         self._keys = {
-            name: tuple(Key(secret, number) for number, secret in enumerate(credential.secrets))
+            name: tuple(
+                Key(secret, number, credential.weights[number] if credential.weights else 1.0)
+                for number, secret in enumerate(credential.secrets)
+            )
             for name, credential in credentials.items()
         }
         self._configured = frozenset(credentials)

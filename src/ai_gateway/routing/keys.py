@@ -12,10 +12,12 @@ LONGEST_REST = 300.0
 class Key:
     """One credential of one provider, whatever the model."""
 
-    __slots__ = ("number", "resting_until", "secret")
+    __slots__ = ("number", "resting_until", "secret", "weight")
 
-    def __init__(self, secret: str | None, number: int) -> None:
+    def __init__(self, secret: str | None, number: int, weight: float = 1.0) -> None:
         self.secret = secret
+        self.weight = weight
+        """Its share of the calls, beside the others'."""
         self.number = number
         """Its place among the provider's; what logs may name it by."""
         self.resting_until = 0.0
@@ -66,11 +68,14 @@ class Door:
 class Doors:
     """A destination's, one for each credential of its provider."""
 
-    __slots__ = ("_next", "all")
+    __slots__ = ("_due", "_next", "all")
 
     def __init__(self, doors: Sequence[Door]) -> None:
         self.all = tuple(doors)
         self._next = 0
+        even = len({door.key.weight for door in self.all}) == 1
+        self._due: list[float] | None = None if even else [0.0] * len(self.all)
+        """Where weights differ: how much each is owed (smooth weighted round robin, as in nginx)."""
 
     def rested(self, now: float, but: int = -1) -> bool:
         """Whether any is free, leaving out credential number `but`."""
@@ -88,6 +93,8 @@ class Doors:
         doors = self.all
         if len(doors) == 1:
             return doors[0]
+        if self._due is not None:
+            return self._weighted(now, self._due)
         start = self._next
         self._next = (start + 1) % len(doors)
         for step in range(len(doors)):
@@ -95,3 +102,18 @@ class Doors:
             if door.free_at() <= now:
                 return door
         return min(doors, key=Door.free_at)
+
+    def _weighted(self, now: float, due: list[float]) -> Door:
+        """Each free one is owed its weight anew; the one owed most is taken, and pays for all."""
+        best, total = -1, 0.0
+        for at, door in enumerate(self.all):
+            if door.free_at() > now:
+                continue
+            due[at] += door.key.weight
+            total += door.key.weight
+            if best < 0 or due[at] > due[best]:
+                best = at
+        if best < 0:
+            return min(self.all, key=Door.free_at)
+        due[best] -= total
+        return self.all[best]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 from .secret import Secret, resolve_secret
 from .tree import Problem
@@ -17,6 +18,7 @@ class Findings:
         self.entries = entries
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.secret_files: list[Path] = []
 
     def problem(self, where: str, name: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(where=where, name=name, message=message, remedy=remedy))
@@ -27,6 +29,9 @@ class Findings:
         self.problem(f"{self.file}:{line}", name, "there is no such setting", remedy)
 
     def secret(self, reference: str, where: str, name: str) -> Secret | None:
+        kind, _, rest = reference.partition(":")
+        if kind == "file" and rest:
+            self.secret_files.append(Path(rest))
         try:
             return resolve_secret(reference, self.environ)
         except ValueError as error:

@@ -63,6 +63,7 @@ class _Loader:
             **sections,
             providers=providers,
             traces=traces,
+            secret_files=tuple(self._found.secret_files),
             warnings=tuple(self._found.warnings),
         )
 

@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from typing import cast, get_args
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from ai_gateway.catalogue.provider import Auth, Provider, custom_provider
 
 from .findings import Findings
@@ -15,6 +17,12 @@ from .yaml_file import Entry
 
 _PROVIDER_KEYS = ("base_url", "key", "keys", "auth", "embeddings", "region", "project")
 _PLACE = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
+
+
+class _Keys(Struct, frozen=True):
+    keys: tuple[Secret, ...]
+    origin: str
+    weights: tuple[float, ...] = ()
 
 
 class ProviderReader:
@@ -77,7 +85,8 @@ class ProviderReader:
 
     def _configured(self, provider: Provider, entry: Entry | None) -> ConfiguredProvider | None:
         fields = self._fields(provider.name, entry)
-        keys, origin = self._keys(provider, fields, entry)
+        read = self._keys(provider, fields, entry)
+        keys, origin = read.keys, read.origin
         url = self._found.environ.get(provider.base_url_env)
         where, name = "environment", provider.base_url_env
         if not url and "base_url" in fields:
@@ -112,7 +121,12 @@ class ProviderReader:
         if not keys and provider.cloud is not None:
             origin = f"{provider.cloud}'s own credentials"
         return ConfiguredProvider(
-            provider=provider, base_url=base, keys=keys, key_origin=origin, variables=variables
+            provider=provider,
+            base_url=base,
+            keys=keys,
+            key_origin=origin,
+            weights=read.weights,
+            variables=variables,
         )
 
     def _variables(
@@ -139,7 +153,7 @@ class ProviderReader:
 
     def _keys(
         self, provider: Provider, fields: Mapping[str, tuple[str, int]], entry: Entry | None
-    ) -> tuple[tuple[Secret, ...], str]:
+    ) -> "_Keys":
         """Several are used in turn: in the variable parted by commas, in the file a list."""
         texts = [
             t.strip() for t in self._found.environ.get(provider.key_env, "").split(",") if t.strip()
@@ -152,33 +166,39 @@ class ProviderReader:
                     "is no key: it holds odd characters",
                     "Copy it anew.",
                 )
-                return (), "none"
-            return tuple(Secret(text) for text in texts), provider.key_env
+                return _Keys((), "none")
+            return _Keys(tuple(Secret(text) for text in texts), provider.key_env)
         name = f"providers.{provider.name}"
         if "key" in fields:
             reference, line = fields["key"]
             where = f"{self._found.file}:{line}"
             key = self._key(reference, where, f"{name}.key")
-            return (() if key is None else (key,)), where
+            return _Keys(() if key is None else (key,), where)
         given = (
             entry.value.get("keys") if entry is not None and isinstance(entry.value, dict) else None
         )
         if given is None:
-            return (), "none"
+            return _Keys((), "none")
         where = f"{self._found.file}:{given.line}"
         if not isinstance(given.value, list) or not given.value:
             self._found.problem(
                 where, f"{name}.keys", "must be a list", "Write one a line, after a dash."
             )
-            return (), "none"
+            return _Keys((), "none")
         found: list[Secret] = []
+        weights: list[float] = []
         for number, item in enumerate(given.value):
             at, path = f"{self._found.file}:{item.line}", f"{name}.keys[{number}]"
-            if not isinstance(item.value, str):
-                self._found.problem(at, path, "must be a single value", "Correct it.")
-            elif (key := self._key(item.value, at, path)) is not None:
+            reference, weight = _weighed(item)
+            if reference is None or weight is None:
+                self._found.problem(
+                    at, path, "must be a reference, or a key with a weight above 0",
+                    "Write env:NAME, or {key: env:NAME, weight: 2}.",
+                )  # fmt: skip
+            elif (key := self._key(reference, at, path)) is not None:
                 found.append(key)
-        return tuple(found), where
+                weights.append(weight)
+        return _Keys(tuple(found), where, tuple(weights) if len(set(weights)) > 1 else ())
 
     def _key(self, reference: str, where: str, name: str) -> Secret | None:
         key = self._found.secret(reference, where, name)
@@ -216,8 +236,11 @@ class ProviderReader:
             return None
         embeddings = fields.get("embeddings", ("false", 0))[0].lower() in ("true", "yes", "on")
         provider = custom_provider(name, base, auth=cast(Auth, auth), embeddings=embeddings)
-        keys, origin = self._keys(provider, fields, entry)
-        return ConfiguredProvider(provider=provider, base_url=base, keys=keys, key_origin=origin)
+        read = self._keys(provider, fields, entry)
+        keys, origin = read.keys, read.origin
+        return ConfiguredProvider(
+            provider=provider, base_url=base, keys=keys, key_origin=origin, weights=read.weights
+        )
 
     def _base_url(self, url: str, where: str, name: str, default: str) -> str | None:
         """Checked, without a trailing slash; an address without a path gets the provider's own.
@@ -254,3 +277,18 @@ class ProviderReader:
 def _is_plain(text: str) -> bool:
     """Fit to stand in a request's head."""
     return text.isascii() and text.isprintable()
+
+
+def _weighed(item: Entry) -> tuple[str | None, float | None]:
+    """(reference, weight) of `env:NAME` or of `{key: env:NAME, weight: 2}`; None for what is wrong."""
+    if isinstance(item.value, str):
+        return item.value, 1.0
+    if not isinstance(item.value, dict) or not {"key"} <= set(item.value) <= {"key", "weight"}:
+        return None, None
+    key = item.value["key"].value
+    written = item.value["weight"].value if "weight" in item.value else "1"
+    try:
+        weight = float(written) if isinstance(written, str) else 0.0
+    except ValueError:
+        weight = 0.0
+    return (key if isinstance(key, str) else None), (weight if 0 < weight < 1e6 else None)

@@ -34,6 +34,8 @@ class ConfiguredProvider(Struct, frozen=True, kw_only=True):
     """Used in turn; empty where the provider asks for none."""
     key_origin: str
     """Where the keys came from, such as `OPENAI_API_KEY`; for `check`, never a key."""
+    weights: tuple[float, ...] = ()
+    """One for each key; empty: all alike."""
     variables: dict[str, str] = {}
     """Such as a cloud's region; see `Provider.variables`."""
 
@@ -104,6 +106,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     keys: dict[str, ConfiguredKey]
     auth: dict[str, TokenIssuer]
     providers: dict[str, ConfiguredProvider]
+    secret_files: tuple[Path, ...]
+    """Files that secrets were read from; a change of one is a change of the settings."""
     warnings: tuple[str, ...]
     """What is odd, though not wrong; said at the start."""
 
