@@ -17,6 +17,7 @@ from ai_gateway.catalogue.catalogue import Catalogue
 from ai_gateway.edge.admin.table import AdminParts
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.held import Holdings
+from ai_gateway.edge.mcp import mcp_gates
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.edge.router import Parts, build_edge
 from ai_gateway.forward import Forwarder
@@ -261,6 +262,11 @@ async def open_gateway(
                 runner=batches,
                 default_provider="openai" if "openai" in settings.providers else GATEWAY,
             ),
+            mcp=mcp_gates(
+                settings.mcp_servers,
+                lambda reference: resolve_secret(reference, os.environ).reveal(),
+            ),
+            state=state,
             loopback_only=not opened.access.closed and settings.access != "open",
             max_body_bytes=settings.max_body_bytes,
             max_upload_bytes=settings.max_upload_bytes,

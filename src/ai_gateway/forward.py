@@ -72,6 +72,8 @@ class Passing(Struct, frozen=True, kw_only=True):
     upload: Upload
     provider: str | None
     """The one the caller named; None: the one whose model it is."""
+    endless: bool = False
+    """The answer may stay open, and silent, as long as both ends like."""
     default_provider: str = "openai"
     """Where it goes if neither is named."""
 
@@ -111,7 +113,9 @@ class Forwarder:
         url = gate.base_url + _without_base(passing.path, gate.base_url)
         where = address(url, [*gate.headers, *handed_on], method=passing.method)
         try:
-            async with self._client.forward(where, length=passing.upload.length) as sending:
+            async with self._client.forward(
+                where, length=passing.upload.length, endless=passing.endless
+            ) as sending:
                 async for piece in passing.upload.pieces():
                     if not await sending.write(piece):
                         break
@@ -146,7 +150,10 @@ class Forwarder:
         usage = UsageReader(headers.get(b"content-type", b""))
         length = headers.get(b"content-length", b"")
         left = int(length) if length.isdigit() else -1
-        await reply.start(outcome, [h for h in headers.items() if h[0] in _ANSWER_HEADERS])
+        await reply.start(
+            outcome,
+            [h for h in headers.items() if h[0] in _ANSWER_HEADERS or h[0].startswith(b"mcp-")],
+        )
         while piece := await sending.read():
             if outcome.first_token_seconds is None:
                 outcome.first_token_seconds = perf_counter() - outcome.attempts[-1].started

@@ -120,9 +120,15 @@ class Pipeline:
         return outcome
 
     async def forward(
-        self, request: Request, passing: Passing, outcome: Outcome, reply: ForwardReply
+        self,
+        request: Request,
+        passing: Passing,
+        outcome: Outcome,
+        reply: ForwardReply,
+        gate: Gate | None = None,
     ) -> None:
-        """The path of a call that passes through: identify, admit, forward, settle.
+        """The path of a call that passes through: identify, admit, forward, settle. `gate`: where it
+        goes, for who has seen to it that the caller may.
 
         Raises GatewayError, which the edge renders.
         """
@@ -131,14 +137,12 @@ class Pipeline:
         entered = False
         try:
             caller = outcome.caller = await self._access.caller(request.headers)
-            await self._turnstile.enter(caller.policy.priority)
-            entered = True
-            model = await passing.upload.model()
-            outcome.requested_model = model or ""
-            gate = self._router.directory.gate(passing.provider, model, passing.default_provider)
-            _permit(caller.policy, gate, model)
-            if model is not None and gate.target.model != model:
-                passing.upload.rename(gate.target.model)
+            if not passing.endless:
+                # What may stay open for ever must not hold a place in the queue.
+                await self._turnstile.enter(caller.policy.priority)
+                entered = True
+            if gate is None:
+                gate = await self._gate(passing, caller, outcome)
             admission = await self._limits.admit(None, gate.target, (), outcome)
             await self._forwarder.forward(passing, gate, outcome, reply, self._ledger.record)
         except GatewayError as error:
@@ -152,6 +156,16 @@ class Pipeline:
             if entered:
                 self._turnstile.leave()
             self._settle(outcome, admission)
+
+    async def _gate(self, passing: Passing, caller: Caller, outcome: Outcome) -> Gate:
+        """The provider's door. Raises GatewayError(not_found | permission)."""
+        model = await passing.upload.model()
+        outcome.requested_model = model or ""
+        gate = self._router.directory.gate(passing.provider, model, passing.default_provider)
+        _permit(caller.policy, gate, model)
+        if model is not None and gate.target.model != model:
+            passing.upload.rename(gate.target.model)
+        return gate
 
     async def realtime(
         self, request: Request, model: str, provider: str | None, socket: Socket, most_bytes: int

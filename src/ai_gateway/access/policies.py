@@ -15,7 +15,7 @@ _Rule = TypeVar("_Rule", RateLimit, Budget)
 def merge(tenant: Policy, key: Policy) -> Policy:
     """What is left out of the key's is the tenant's.
 
-    - `models`, `providers`: a key narrows its tenant's; a pattern of its own that is not within them
+    - `models`, `providers`, `tools`: a key narrows its tenant's; a pattern of its own that is not within them
       has no effect.
     - `limits`, `budgets`: the tenant's that are `per: tenant` always hold; of the others a key's own
       takes the place of the tenant's of the same kind.
@@ -24,6 +24,7 @@ def merge(tenant: Policy, key: Policy) -> Policy:
     return Policy(
         models=narrowed(tenant.models, key.models),
         providers=narrowed(tenant.providers, key.providers),
+        tools=narrowed(tenant.tools, key.tools),
         limits=_overlaid(tenant.limits, key.limits, _kind_of_limit),
         budgets=_overlaid(tenant.budgets, key.budgets, _kind_of_budget),
         max_in_flight=key.max_in_flight if key.max_in_flight is not None else tenant.max_in_flight,

@@ -95,7 +95,7 @@ def open_exchange(
             return CountTokensExchange(DIALECTS[dialect], body, named)
         case "moderations" | "rerank" | "images":
             return RelayedExchange(operation, body)
-        case "forward" | "realtime":
+        case "forward" | "realtime" | "mcp":
             raise AssertionError("what passes through is not parsed")
 
 

@@ -16,6 +16,7 @@ from ai_gateway.model.call import Caller
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.router import Router
+from ai_gateway.state.store import State
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
@@ -27,6 +28,9 @@ from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of, route_path
 from .documents import DocumentEndpoints
 from .forwards import FORWARD_ROUTES, PASS_THROUGH, Carrier, ForwardEndpoint, ForwardRoute
 from .held import HELD_PREFIXES, HeldEndpoint, Holdings
+from .mcp import PATH as MCP_PATH
+from .mcp import PREFIX as MCP_PREFIX
+from .mcp import McpEndpoint, McpGate
 from .models import ModelsEndpoint, dialect_of
 from .operations import OperationsEndpoints
 from .readiness import Readiness
@@ -55,6 +59,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What is left of a caller's."""
     admin: AdminParts
     holdings: Holdings
+    mcp: Mapping[str, McpGate]
+    state: State
     loopback_only: bool
     """No key is asked for: only programs on this machine are let in."""
     max_body_bytes: int
@@ -87,6 +93,12 @@ def build_edge(parts: Parts) -> App:
     forwards = {route.path: _forward(parts, route) for route in FORWARD_ROUTES}
     pass_through = _forward(parts, PASS_THROUGH)
     held = _held(parts)
+    mcp = ForwardEndpoint(
+        MCP_PATH,
+        McpEndpoint(parts.mcp, parts.access, parts.pipeline, parts.state).serve,
+        metrics=parts.metrics,
+        log=parts.log,
+    )
     passed = frozenset(parts.pass_through)
     realtime = RealtimeEndpoint(
         pipeline=parts.pipeline,
@@ -110,6 +122,8 @@ def build_edge(parts: Parts) -> App:
             forward = forwards.get(scope["path"])
             if forward is None and scope["path"].startswith(HELD_PREFIXES):
                 forward = held
+            if forward is None and scope["path"].startswith(MCP_PREFIX):
+                forward = mcp
             if forward is None and passed and scope["path"].split("/", 2)[1] in passed:
                 forward = pass_through
             if forward is not None:

@@ -12,7 +12,15 @@ from .trace import Trace
 from .usage import NO_USAGE, Usage
 
 Operation = Literal[
-    "chat", "embeddings", "count_tokens", "moderations", "rerank", "images", "forward", "realtime"
+    "chat",
+    "embeddings",
+    "count_tokens",
+    "moderations",
+    "rerank",
+    "images",
+    "forward",
+    "realtime",
+    "mcp",
 ]
 """`forward`: passed through as it is (`forward.py`)."""
 CacheOutcome = Literal["hit", "semantic", "joined", "miss", "bypass"]

@@ -81,6 +81,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names of guardrails that its calls must pass, beside those of the route."""
     providers: tuple[str, ...] = ("*",)
     """Providers that may be used, as shell patterns."""
+    tools: tuple[str, ...] = ("*",)
+    """Tools of MCP servers that may be seen and called: shell patterns of `server/tool`."""
 
 
 UNRESTRICTED = Policy()

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ai_gateway.model.cache import CacheSettings
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
+from ai_gateway.model.mcp import McpServer
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.route import Route
 
@@ -40,6 +41,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="auth", type=dict[str, TokenIssuer], default={}),
     Section(name="cache", type=CacheSettings, default=CacheSettings()),
     Section(name="guardrails", type=dict[str, Guardrail], default={}),
+    Section(name="mcp_servers", type=dict[str, McpServer], default={}),
 )
 
 _PATH = re.compile(r" - at `(?:key in )?\$([^`]*)`$")

@@ -9,6 +9,7 @@ from ai_gateway.catalogue.provider import Provider
 from ai_gateway.model.cache import CacheSettings
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
+from ai_gateway.model.mcp import McpServer
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.redis_address import RedisAddress
 from ai_gateway.model.route import Route
@@ -102,6 +103,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     routes: dict[str, Route]
     cache: CacheSettings
     guardrails: dict[str, Guardrail]
+    mcp_servers: dict[str, McpServer]
     tenants: dict[str, ConfiguredTenant]
     keys: dict[str, ConfiguredKey]
     auth: dict[str, TokenIssuer]

@@ -6,11 +6,12 @@ variables are read: a provider's base URL is where its calls go.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from math import inf
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .connection import Connection
 from .faults import UpstreamFault
@@ -284,9 +285,17 @@ class UpstreamClient:
         """To be opened, then entered with `async with`, then read."""
         return UpstreamStream(self._pool, self._timeouts, request, self._total(request))
 
-    def forward(self, address: Address, *, length: int | None) -> "ForwardedRequest":
-        """To be sent in pieces; `length` is its body's, None where that is not known beforehand."""
-        return ForwardedRequest(self._pool, self._timeouts, address, length)
+    def forward(
+        self, address: Address, *, length: int | None, endless: bool = False
+    ) -> "ForwardedRequest":
+        """To be sent in pieces; `length` is its body's, None where that is not known beforehand.
+
+        `endless`: its answer may take, and be silent, for ever.
+        """
+        timeouts = self._timeouts
+        if endless:
+            timeouts = structs.replace(timeouts, idle=inf, total=inf)
+        return ForwardedRequest(self._pool, timeouts, address, length)
 
     def close(self) -> None:
         self._pool.close()
