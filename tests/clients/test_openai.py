@@ -308,8 +308,8 @@ def test_models_are_listed_and_found(client: OpenAI) -> None:
 def test_errors_are_the_sdks_own_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="gpt-4o"):
         client.chat.completions.create(model="gpt4o", messages=user("x"))  # type: ignore[arg-type]
-    with pytest.raises(openai.NotFoundError, match="GROQ_API_KEY"):
-        client.chat.completions.create(model="groq/llama", messages=user("x"))  # type: ignore[arg-type]
+    with pytest.raises(openai.NotFoundError, match="XAI_API_KEY"):
+        client.chat.completions.create(model="xai/grok-4", messages=user("x"))  # type: ignore[arg-type]
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="gpt-4o", messages="hello")  # type: ignore[call-overload]
     assert caught.value.param == "messages"
