@@ -217,3 +217,10 @@ async def ask(
             request = request.body_bytes(msgspec.json.encode(body))
         response = await request.headers(given).build().send()
         return Answered(response.status, response.headers, (await response.bytes()).to_bytes())
+
+
+async def delete(url: str, key: str) -> Answered:
+    async with ClientBuilder().build() as client:
+        request = client.delete(url).headers({"authorization": f"Bearer {key}"})
+        response = await request.build().send()
+        return Answered(response.status, response.headers, (await response.bytes()).to_bytes())

@@ -210,6 +210,7 @@ async def open_gateway(
         else LedgerSpending(account.queries, account.replayer.replay)
     )
     limits = limits_of(settings, state, spending, metrics, log)
+    cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
     pipeline = Pipeline(
         limits=limits,
         access=opened.access,
@@ -222,7 +223,7 @@ async def open_gateway(
         log=log,
         guardrails=guardrails,
         tracing=tracing,
-        cache=cache_of(settings, state, metrics, lambda: pipeline.ask),
+        cache=cache,
     )
     holdings = HoldingStore(database)
     shelf = FileShelf(settings.data_dir / "files", most_bytes=settings.max_upload_bytes)
@@ -254,6 +255,7 @@ async def open_gateway(
                 router=router,
                 vitals=vitals,
                 readiness=readiness,
+                cache=cache,
                 clock=perf_counter,
             ),
             holdings=Holdings(
@@ -273,6 +275,7 @@ async def open_gateway(
             pass_through=settings.pass_through,
         )
     )
+    cache.start()
     log.start()
     tracing.start()
     lag = LoopLag(metrics)
@@ -293,6 +296,7 @@ async def open_gateway(
         await batches.close()
         await reloader.close()
         await routes.close()
+        await cache.close()
         await state.close()
         await opened.close()
         if account is not None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.serving import (
     Running,
     Script,
     answers,
+    delete,
     in_front_of,
     post,
     providing,
@@ -486,3 +488,34 @@ async def test_a_failed_batch_is_handed_on_and_nothing_of_it_kept() -> None:
         again = await post(running.url + EMBEDDINGS, texts("bb"))
     assert failed.status == 429
     assert how(again) == "miss"
+
+
+# Forgetting
+
+ADMIN = "admin-key-of-this-test-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("which", "answers_gone"),
+    [("", 3), ("?model=gpt-4o", 2), ("?model=nobody", 0), ("?tenant=default", 3), ("?tenant=nobody", 0)],
+)  # fmt: skip
+async def test_what_is_stored_can_be_forgotten(which: str, answers_gone: int) -> None:
+    async with cached(answers(chat_answer()), ADMIN_KEY=ADMIN, ACCESS="open") as (_, running):
+        for body in (asked(), asked("3+3?"), asked(model="gpt-4o-mini")):
+            await post(running.url + CHAT, body)
+        purged = await delete(running.url + "/admin/cache" + which, ADMIN)
+        again = await post(running.url + CHAT, asked())
+    assert (purged.status, json.loads(purged.body)) == (200, {"answers": answers_gone})
+    assert how(again) == ("miss" if answers_gone else "hit")
+
+
+async def test_one_answer_can_be_forgotten_by_its_key() -> None:
+    async with cached(answers(chat_answer()), ADMIN_KEY=ADMIN, ACCESS="open") as (_, running):
+        await post(running.url + CHAT, asked("3+3?"))
+        key = (await post(running.url + CHAT, asked())).headers["x-gateway-cache-key"]
+        first = await delete(f"{running.url}/admin/cache/{quote(key)}", ADMIN)
+        second = await delete(f"{running.url}/admin/cache/{quote(key)}", ADMIN)
+        other = await post(running.url + CHAT, asked("3+3?"))
+        again = await post(running.url + CHAT, asked())
+    assert (first.status, second.status) == (204, 404)
+    assert (how(other), how(again)) == ("hit", "miss")

@@ -24,12 +24,14 @@ from tests.integration.test_caching import (
     texts,
     when_told,
 )
+from tests.integration.test_semantic_cache import RESET, RESET_TOO, Model, ask, meant
 from tests.redis_server import RedisServer, redis_server
 from tests.serving import (
     Provider,
     Running,
     Script,
     answers,
+    delete,
     in_front_of,
     post,
     providing,
@@ -186,3 +188,65 @@ async def test_a_stream_that_is_cut_leaves_nothing_to_the_other_replica(tmp_path
             provider.script = streams(*STREAM[:3], DONE)
             again = await post(other.url + CHAT, asked(stream=True))
     assert (how(again), text_of(again)) == ("miss", "four")
+
+
+# By meaning
+
+
+async def test_a_question_met_on_one_replica_is_answered_by_meaning_on_the_other(
+    tmp_path: Path,
+) -> None:
+    model = Model()
+    with redis_server() as redis:
+        async with (
+            meant(model, REDIS_ADDR=redis.address) as (_, one),
+            meant(model, REDIS_ADDR=redis.address) as (_, other),
+        ):
+            assert await ask(one, RESET) == ("miss", "answer 1")
+            await asyncio.sleep(0.6)
+            assert await ask(other, RESET_TOO) == ("semantic", "answer 1")
+        # One that starts later learns what the others know.
+        async with meant(model, REDIS_ADDR=redis.address) as (_, late):
+            await asyncio.sleep(0.6)
+            assert await ask(late, RESET_TOO) == ("semantic", "answer 1")
+    assert len(model.chats) == 1
+
+
+async def test_with_redis_gone_looks_by_meaning_are_misses_and_come_back_with_it() -> None:
+    model = Model()
+    with redis_server() as redis:
+        async with (
+            meant(model, REDIS_ADDR=redis.address) as (_, one),
+            meant(model, REDIS_ADDR=redis.address) as (_, other),
+        ):
+            await ask(one, RESET)
+            redis.kill()
+            assert (await ask(one, RESET_TOO))[0] == "miss"
+            assert (await ask(other, RESET))[0] == "miss"
+            redis.start()
+            found = None
+            for _ in range(60):
+                await asyncio.sleep(0.1)
+                await ask(one, RESET)
+                found = (await ask(other, RESET_TOO))[0]
+                if found in ("semantic", "hit"):
+                    break
+    assert found in ("semantic", "hit")
+
+
+ADMIN = "admin-key-of-this-test-0123456789"
+
+
+async def test_a_purge_reaches_every_replica(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        async with replicas(
+            answers(chat_answer()), tmp_path, redis, ADMIN_KEY=ADMIN, ACCESS="open"
+        ) as (provider, (one, other)):
+            await post(one.url + CHAT, asked())
+            await post(one.url + CHAT, asked("3+3?"))
+            await asyncio.sleep(0.05)
+            purged = await delete(other.url + "/admin/cache?model=gpt-4o", ADMIN)
+            again = await post(one.url + CHAT, asked())
+    assert (purged.status, json.loads(purged.body)) == (200, {"answers": 2})
+    assert how(again) == "miss"
+    assert len(provider.got) == 3

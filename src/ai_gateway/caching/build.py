@@ -1,6 +1,7 @@
 """The cache from its settings; numpy and the like are imported only if it is to find by meaning."""
 
 from collections.abc import Awaitable, Callable
+from secrets import token_hex
 from time import monotonic
 
 import msgspec
@@ -46,18 +47,24 @@ def build_cache(
         None if shared is None else SharedStore(shared),
     )
     if settings.semantic is not None:
-        _add_semantic(cache, settings.semantic, ask, count)
+        _add_semantic(cache, settings.semantic, shared, ask, count)
     return cache
 
 
 def _add_semantic(
-    cache: Cache, settings: SemanticSettings, ask: AskItself, count: Callable[[str], None]
+    cache: Cache,
+    settings: SemanticSettings,
+    shared: SharedValues | None,
+    ask: AskItself,
+    count: Callable[[str], None],
 ) -> None:
+    from .semantic.following import Following
     from .semantic.index import VectorIndex
     from .semantic.semantic import FindAnswer, Semantic, SemanticOptions
 
-    def build(find: FindAnswer) -> Semantic:
-        return Semantic(
+    def build(find: FindAnswer) -> tuple[Semantic, Following | None]:
+        following: Following | None = None
+        semantic = Semantic(
             SemanticOptions(
                 embedder=settings.embedder,
                 budget=settings.budget,
@@ -68,7 +75,12 @@ def _add_semantic(
             verify=None if settings.verifier is None else verifier(settings.verifier, ask),
             find=find,
             count=count,
+            tell=lambda message: None if following is None else following.tell(message),
+            replica=token_hex(8),
         )
+        if shared is not None:
+            following = Following(shared, semantic.hear, settings.capacity)
+        return semantic, following
 
     cache.with_semantic(build)
 

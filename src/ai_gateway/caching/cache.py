@@ -32,6 +32,7 @@ from .store import Store, fresh
 from .telling import chat_of, refusal_of, retell, send
 
 if TYPE_CHECKING:
+    from .semantic.following import Following
     from .semantic.semantic import FindAnswer, Look, Semantic
 
 MOST_KEPT_BYTES = 2 * 1024 * 1024
@@ -71,6 +72,16 @@ class NoCache:
     async def purge(self, tenant: str | None = None, model: str | None = None) -> int:
         return 0
 
+    async def forget(self, key: str) -> bool:
+        return False
+
+    async def report_bad_hit(self, tenant: str, call_id: str) -> bool:
+        return False
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
 
 class Cache:
     def __init__(
@@ -80,11 +91,22 @@ class Cache:
         self._store = Store(memory, shared)
         self._embeddings = KeptEmbeddings(self._store)
         self._semantic: Semantic | None = None
+        self._following: Following | None = None
         self._flights: dict[str, Flight] = {}
 
-    def with_semantic(self, build: "Callable[[FindAnswer], Semantic]") -> None:
+    def with_semantic(
+        self, build: "Callable[[FindAnswer], tuple[Semantic, Following | None]]"
+    ) -> None:
         """Semantic caching as well, over the same stored answers."""
-        self._semantic = build(self._store.find)
+        self._semantic, self._following = build(self._store.find)
+
+    @property
+    def semantic(self) -> "Semantic | None":
+        return self._semantic
+
+    @property
+    def memory(self) -> MemoryStore:
+        return self._store.memory
 
     @property
     def in_flight(self) -> int:
@@ -97,7 +119,10 @@ class Cache:
 
         Raises GatewayError for a `Cache-Control` that cannot be read.
         """
-        return self._askings.of(exchange, outcome, route)
+        asking = self._askings.of(exchange, outcome, route)
+        if asking is not None and asking.inputs is None:
+            outcome.cache_key = asking.key
+        return asking
 
     def look_up(self, asking: Asking | None) -> str | None:
         """The key whose value is wanted along with the admission, in one round trip."""
@@ -239,7 +264,8 @@ class Cache:
         if semantic is not None and look is not None and asking.directives.read:
             hit = await semantic.answer(look, asking.rules, asking.directives.max_age)
             if hit is not None:
-                semantic.note_hit(outcome.call_id, hit.key)
+                self._note_hit(semantic, outcome, hit.key)
+                outcome.cache_key = hit.key
                 account(outcome, hit.slot.entry, "semantic", time())
                 await send(retell(hit.slot.entry, asking), asking.form, outcome, flight)
                 return
@@ -316,6 +342,43 @@ class Cache:
         return None
 
     # What the admin API may do.
+
+    def _note_hit(self, semantic: "Semantic", outcome: Outcome, key: str) -> None:
+        assert outcome.caller is not None
+        tenant = outcome.caller.tenant
+        semantic.note_hit(tenant, outcome.call_id, key)
+        if self._store.shared is not None:
+            self._store.shared.note_hit(tenant, outcome.call_id, key)
+
+    async def report_bad_hit(self, tenant: str, call_id: str) -> bool:
+        """A caller of the tenant says that a semantic hit answered another question: it is evicted.
+        False where no such hit is known (any more)."""
+        if self._semantic is None:
+            return False
+        key = self._semantic.key_of_hit(tenant, call_id)
+        if key is None and self._store.shared is not None:
+            key = await self._store.shared.key_of_hit(tenant, call_id)
+        if key is None:
+            return False
+        self._semantic.evict(key)
+        self._store.delete(key)
+        return True
+
+    async def forget(self, key: str) -> bool:
+        """Forgets one answer by its key; false where there was none."""
+        found = await self._store.find(key) is not None
+        self._store.delete(key)
+        return found
+
+    def start(self) -> None:
+        if self._following is not None:
+            self._following.start()
+
+    async def close(self) -> None:
+        if self._following is not None:
+            await self._following.close()
+        if self._semantic is not None:
+            self._semantic.close()
 
     async def purge(self, tenant: str | None = None, model: str | None = None) -> int:
         """Forgets what matches; everything where neither is named. Gives how many answers."""

@@ -33,6 +33,8 @@ class SharedValues(Protocol):
     async def add(self, key: str, value: bytes, ttl: float) -> bool: ...
     def delete(self, *keys: str) -> None: ...
     async def delete_matching(self, pattern: str) -> int: ...
+    def append(self, stream: str, value: bytes, most: int) -> None: ...
+    async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]: ...
 
 
 class SharedStore:
@@ -52,6 +54,14 @@ class SharedStore:
     def delete(self, key: str) -> None:
         self._state.delete(key)
 
+    def note_hit(self, tenant: str, call_id: str, key: str) -> None:
+        """So that it can be reported as wrong to any replica, for an hour."""
+        self._state.set(f"gw:{{{tenant}}}:cache-hit:{call_id}", key.encode(), 3600)
+
+    async def key_of_hit(self, tenant: str, call_id: str) -> str | None:
+        found = await self._state.get(f"gw:{{{tenant}}}:cache-hit:{call_id}")
+        return None if found is None else found.decode()
+
     async def purge(self, tenant: str | None, model: str | None) -> int:
         """By the name that was asked for. Gives how many."""
         return await self._state.delete_matching(pattern(tenant, model))
@@ -63,15 +73,22 @@ class SharedStore:
         lease = f"lead:{key}"
         wait = _FIRST_LOOK
         until = monotonic() + patience if patience is not None else inf
-        while not await self._state.add(lease, b"1", LEASE_SECONDS):
+        while True:
+            # In this order, in one pipeline: whoever gets the lease sees what its last holder stored.
+            leads, slot = await asyncio.gather(
+                self._state.add(lease, b"1", LEASE_SECONDS), self.get(key)
+            )
+            if slot is not None:
+                if leads:
+                    self._state.delete(lease)
+                yield slot
+                return
+            if leads:
+                break
             if monotonic() > until:
                 raise GatewayError("timeout", "No answer came in the time that was set.")
             await asyncio.sleep(wait * (0.75 + random() / 2))
             wait = min(wait * 1.5, _LONGEST_LOOK)
-            slot = await self.get(key)
-            if slot is not None:
-                yield slot
-                return
         renewing = asyncio.get_running_loop().create_task(self._renew(lease))
         try:
             yield None

@@ -118,6 +118,8 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
         head.append((b"x-gateway-cost-usd", f"{outcome.cost:f}".encode()))
     if outcome.cache is not None:
         head.append((b"x-gateway-cache", outcome.cache.encode()))
+        if outcome.cache_key is not None:
+            head.append((b"x-gateway-cache-key", _header_value(outcome.cache_key)))
         if outcome.cache_age is not None:
             head.append((b"age", b"%d" % outcome.cache_age))
     if outcome.notes:

@@ -136,6 +136,8 @@ class Outcome(Struct, kw_only=True):
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     cache: CacheOutcome | None = None
     """None where no cache was looked at."""
+    cache_key: str | None = None
+    """Under which the answer is stored, or would be."""
     cache_age: float | None = None
     """Seconds since a cached answer was stored."""
     saved: Decimal | None = None

@@ -165,6 +165,12 @@ class MemoryState:
         self.delete(*found)
         return len(found)
 
+    def append(self, stream: str, value: bytes, most: int) -> None:
+        """Nothing: streams tell other processes, and there are none."""
+
+    async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        return []
+
     def publish(self, channel: str, message: bytes) -> None:
         for hearer in self._hearers.get(channel, ()):
             hearer(message)

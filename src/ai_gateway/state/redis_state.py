@@ -129,6 +129,18 @@ class RedisState:
             raise StateLost(type(error).__name__) from None
         return deleted
 
+    def append(self, stream: str, value: bytes, most: int) -> None:
+        self._gathering.tell(
+            (b"XADD", stream.encode(), b"MAXLEN", b"~", b"%d" % most, b"*", b"v", value)
+        )
+
+    async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Raises StateLost."""
+        found = await self._gathering.ask(
+            (b"XRANGE", stream.encode(), b"(" + id, b"+", b"COUNT", b"%d" % count)
+        )
+        return [(at, fields[1]) for at, fields in found]
+
     def publish(self, channel: str, message: bytes) -> None:
         self._gathering.tell((b"PUBLISH", channel.encode(), message))
 

@@ -57,6 +57,14 @@ class State(Protocol):
         at every key there is, in small steps: for what an operator asks for, not for a call's path."""
         ...
 
+    def append(self, stream: str, value: bytes, most: int) -> None:
+        """To a stream that is kept to about `most` values, the oldest going first. Never waits."""
+        ...
+
+    async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Ids and values that came after `id` (`b"0"`: from the oldest), in order, at most `count`."""
+        ...
+
     def publish(self, channel: str, message: bytes) -> None:
         """To the subscribers in every process, this one among them. At most once; never waits."""
         ...

@@ -153,6 +153,18 @@ class TakeoverState:
         except StateLost:
             return 0
 
+    def append(self, stream: str, value: bytes, most: int) -> None:
+        if self._trouble is None:
+            self._shared.append(stream, value, most)
+
+    async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        if self._trouble is not None:
+            return []
+        try:
+            return await self._shared.read_after(stream, id, count)
+        except StateLost:
+            return []
+
     def publish(self, channel: str, message: bytes) -> None:
         if self._trouble is None:
             self._shared.publish(channel, message)

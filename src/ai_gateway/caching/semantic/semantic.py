@@ -85,7 +85,7 @@ class Semantic:
         self._tell = tell
         self._replica = replica
         self._aside: set[asyncio.Task[None]] = set()
-        self._hits: OrderedDict[str, str] = OrderedDict()
+        self._hits: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def look(self, meaning: Meaning, prefix: str, caller: Caller) -> Look:
         """Begins: the question is embedded from here on."""
@@ -165,18 +165,21 @@ class Semantic:
 
     # What is learnt.
 
-    def note_hit(self, call_id: str, key: str) -> None:
-        self._hits[call_id] = key
+    def note_hit(self, tenant: str, call_id: str, key: str) -> None:
+        """So that it can be reported as wrong."""
+        self._hits[tenant, call_id] = key
         if len(self._hits) > _MOST_HITS_KNOWN:
             self._hits.popitem(last=False)
 
-    def key_of_hit(self, call_id: str) -> str | None:
-        return self._hits.get(call_id)
+    def key_of_hit(self, tenant: str, call_id: str) -> str | None:
+        """Of a hit that this process gave, not too long ago."""
+        return self._hits.get((tenant, call_id))
 
-    def evict(self, keys: list[str]) -> None:
-        for key in keys:
-            self.index.remove(key)
-        self._tell(Gone(self._replica, keys))
+    def evict(self, key: str) -> None:
+        """It answered wrongly."""
+        self._count("bad_hit")
+        self.index.remove(key)
+        self._tell(Gone(self._replica, [key]))
 
     def _put_to_verifier(self, look: Look, near: Neighbour) -> None:
         item = near.item

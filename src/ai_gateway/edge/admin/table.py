@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import VitalsBook
 
 from .actions import action_routes
+from .cache import cache_routes
 from .health import health_routes
 from .keys import Changed, key_routes
 from .route import AdminRoute
@@ -34,6 +36,7 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     router: Router
     vitals: VitalsBook
     readiness: Readiness
+    cache: Cache | NoCache
     clock: Callable[[], float]
 
 
@@ -43,6 +46,7 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *tenant_routes(parts.administration, parts.access_changed),
         *action_routes(parts.administration),
         *usage_routes(parts.ledger),
+        *cache_routes(parts.cache),
         *route_routes(parts.routes, parts.router, parts.clock),
         *health_routes(parts.vitals, parts.readiness, parts.clock),
     ]
