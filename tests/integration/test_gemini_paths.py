@@ -109,3 +109,15 @@ async def test_a_call_that_only_its_own_dialect_can_say_is_relayed_to_the_target
         answer = await post(f"{running.url}/v1/responses", body)
         assert (answer.status, answer.body) == (200, whole)
         assert json.loads(provider.got[0].body)["previous_response_id"] == "resp_0"
+
+
+async def test_googles_advice_on_trying_again_reaches_callers_of_other_dialects() -> None:
+    details = [{"retryDelay": "7s"}]
+    error = {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": details}
+    script = answers(json.dumps({"error": error}).encode(), 429)
+    async with providing(script) as provider, serving(in_front_of(provider)) as running:
+        answer = await post(
+            f"{running.url}/v1/chat/completions", CHAT, {"x-gateway-timeout-ms": "900"}
+        )
+        assert answer.status == 429
+        assert answer.headers["retry-after"] == "7"

@@ -82,6 +82,8 @@ class ProviderError(Struct, frozen=True, kw_only=True):
     message: str
     field: str | None = None
     code: str | None = None
+    retry_after: float | None = None
+    """Seconds, where the body says so and not a header (Google)."""
 
 
 class Watcher(Protocol):

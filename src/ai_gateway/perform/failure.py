@@ -165,6 +165,8 @@ def from_status(
         and body[:1] == b"{"
     )
     wait = retry_after(header, now)
+    if wait is None and error.retry_after is not None:
+        wait = told.retry_after = error.retry_after
     should = header(b"x-should-retry")
     again = status in _TRIED_AGAIN or 500 <= status < 600
     if should is not None:

@@ -335,3 +335,15 @@ def test_a_stream_ends_with_its_connection_once_a_reason_was_given() -> None:
     assert watcher.feed(event) == event
     assert not watcher.complete
     assert decoder.end() == []
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"), [("34s", 34.0), ("0.5s", 0.5), ("soon", None), (5, None), (None, None)]
+)
+def test_when_to_try_again_is_read_from_the_errors_details(
+    delay: object, expected: float | None
+) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
+    error = {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": details}
+    found = GEMINI.parse_error(429, json.dumps({"error": error}).encode())
+    assert (found.kind, found.retry_after) == ("rate_limited", expected)

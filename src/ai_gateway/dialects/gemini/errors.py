@@ -1,5 +1,6 @@
 """Errors as Google words them (ai.google.dev/gemini-api/docs/troubleshooting, google.rpc.Status)."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ _STATUSES: dict[ErrorKind, str] = {
     "overloaded": "UNAVAILABLE",
 }
 _LONGEST_MESSAGE = 2000
+_DELAY = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 _DOMAIN = "ai-gateway"
 
 
@@ -67,8 +69,21 @@ def _read(error: WireErrorBody, status: int, kind: ErrorKind) -> ProviderError:
     if error.status == "FAILED_PRECONDITION" and "location" in message.lower():
         return refused_credential(status)
     return ProviderError(
-        kind=kind, message=message[:_LONGEST_MESSAGE], field=_field(details), code=error.status
+        kind=kind,
+        message=message[:_LONGEST_MESSAGE],
+        field=_field(details),
+        code=error.status,
+        retry_after=_retry_delay(details),
     )
+
+
+def _retry_delay(details: list[dict[str, Any]]) -> float | None:
+    """google.rpc.RetryInfo's `retryDelay`, such as `34.07s`."""
+    for detail in details:
+        delay = detail.get("retryDelay")
+        if isinstance(delay, str) and (match := _DELAY.fullmatch(delay)):
+            return float(match[1])
+    return None
 
 
 def _field(details: list[dict[str, Any]]) -> str | None:
