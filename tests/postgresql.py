@@ -70,7 +70,10 @@ class PostgreSQL:
         try:
             yield
         finally:
+            # Nobody may have reaped the dead one yet, and PostgreSQL takes a zombie for alive.
             (self.directory / "postmaster.pid").unlink(missing_ok=True)
+            for lock in self.directory.glob(".s.PGSQL.*"):
+                lock.unlink(missing_ok=True)
             self._server.ensure_postgres_running()
 
     def stop(self) -> None:
@@ -94,13 +97,22 @@ def _lives(pid: int) -> bool:
     return state != "Z"
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    # A short path: a socket's name has 107 bytes at most.
+@contextmanager
+def own_postgresql() -> Iterator[PostgreSQL]:
+    """One to be killed. In a short path, since a socket's name has 107 bytes at most, and one that the
+    user it runs as can reach, since it does not run as root."""
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:
         server = PostgreSQL(Path(directory))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with own_postgresql() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ai_gateway.access.keys import new_key
 from tests.clients.conftest import Process, free_port, start_gateway, start_simulator
 from tests.faults.kill import ADMIN
 from tests.faults.load import Callers, percentile
-from tests.postgresql import PostgreSQL
+from tests.postgresql import PostgreSQL, own_postgresql
 from tests.serving import ask
 
 
@@ -40,18 +40,25 @@ class Busy(Struct):
             query = f"?limit=1000&before={page['next']}" if page["next"] else ""
         return found
 
-    async def until(self, what: str, holds: Any) -> None:
-        for _ in range(300):
-            if await holds():
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"never came true: {what}")
+
+async def until(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(300):
+        if await holds():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"never came true: {what}")
 
 
 @pytest_asyncio.fixture
 async def busy(tmp_path: Path) -> AsyncIterator[Busy]:
-    """A gateway on a PostgreSQL of its own, with callers at work. Five seconds of them come first."""
-    server = PostgreSQL(tmp_path / "pg")
+    """A gateway on a PostgreSQL of its own, with callers at work."""
+    with own_postgresql() as server:
+        async with _busy_on(server, tmp_path) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _busy_on(server: PostgreSQL, tmp_path: Path) -> AsyncGenerator[Busy, None]:
     simulator = start_simulator(tmp_path, free_port(), "first_token_ms=20")
     gateway = start_gateway(
         tmp_path,
@@ -72,7 +79,6 @@ async def busy(tmp_path: Path) -> AsyncIterator[Busy]:
     finally:
         gateway.stop()
         simulator.stop()
-        server.stop()
 
 
 @pytest.mark.parametrize("how", ["hung", "down"])
@@ -88,7 +94,7 @@ async def test_calls_go_on_while_the_database_is_away(busy: Busy, how: str) -> N
         async def noted() -> bool:
             return any("access" in note for note in (await busy.ready()).get("notes", ()))
 
-        await busy.until("/ready says that the database is away", noted)
+        await until("/ready says that the database is away", noted)
         # An unknown key: nobody can say whether it is good.
         got = await ask("POST", busy.callers.url + "/v1/chat/completions", {}, new_key())
         assert got.status == 503
@@ -110,8 +116,12 @@ async def test_calls_go_on_while_the_database_is_away(busy: Busy, how: str) -> N
             return False
         return sorted(await busy.records()) == sorted(busy.callers.answered)
 
-    await busy.until("every call is in the ledger once", complete)
-    assert await busy.ready() == {"ready": True}
+    await until("every call is in the ledger once", complete)
+
+    async def well() -> bool:
+        return await busy.ready() == {"ready": True}
+
+    await until("nothing is amiss any more", well)
     events = [line["event"] for line in busy.gateway.lines()]
     for event in ("access_database_lost", "access_database_back"):
         assert event in events
@@ -122,27 +132,22 @@ async def test_calls_go_on_while_the_database_is_away(busy: Busy, how: str) -> N
 
 
 async def test_a_gateway_starts_without_its_database_and_finds_it_later(tmp_path: Path) -> None:
-    server = PostgreSQL(tmp_path / "pg")
-    simulator = start_simulator(tmp_path, free_port())
-    try:
+    with own_postgresql() as server:
         with server.down():
             gateway = start_gateway(
                 tmp_path,
-                OPENAI_API_KEY="sk-simulated",
-                OPENAI_BASE_URL=f"{simulator.url}/v1",
                 ADMIN_KEY=ADMIN,
                 DATABASE_URL=server.url(),
                 DATA_DIR=str(tmp_path / "data"),
             )
             got = await ask("POST", gateway.url + "/v1/chat/completions", {}, new_key())
             assert got.status == 503
-        for _ in range(100):
-            got = await ask("POST", gateway.url + "/admin/keys", {"name": "x"}, ADMIN)
-            if got.status == 201:
-                break
-            await asyncio.sleep(0.1)
-        assert got.status == 201
-        gateway.stop()
-    finally:
-        simulator.stop()
-        server.stop()
+        try:
+
+            async def makes_a_key() -> bool:
+                got = await ask("POST", gateway.url + "/admin/keys", {"name": "x"}, ADMIN)
+                return got.status == 201
+
+            await until("a key can be made", makes_a_key)
+        finally:
+            gateway.stop()
