@@ -23,6 +23,7 @@ from ai_gateway.edge.router import Parts, build_edge
 from ai_gateway.forward import Forwarder
 from ai_gateway.guardrails.build import build_guardrails
 from ai_gateway.holdings.files import FileShelf
+from ai_gateway.holdings.responses import ResponseKeeper
 from ai_gateway.holdings.runner import BatchRunner
 from ai_gateway.holdings.store import GATEWAY, HoldingStore
 from ai_gateway.ledger.build import LedgerSettings, OpenLedger
@@ -211,7 +212,17 @@ async def open_gateway(
     )
     limits = limits_of(settings, state, spending, metrics, log)
     cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
+    holdings = HoldingStore(database)
+    # What a provider holds is told apart for a month, as long as OpenAI keeps it.
+    responses = ResponseKeeper(
+        holdings,
+        keeps_content=settings.response_store_hours > 0,
+        seconds=settings.response_store_hours * 3600 or 30 * 86_400,
+        strict=opened.access.closed,
+        dropped=metrics.counter("gateway_responses_not_kept_total").of().add,
+    )
     pipeline = Pipeline(
+        responses=responses,
         limits=limits,
         access=opened.access,
         ledger=NoLedger() if account is None else account.ledger,
@@ -225,7 +236,6 @@ async def open_gateway(
         tracing=tracing,
         cache=cache,
     )
-    holdings = HoldingStore(database)
     shelf = FileShelf(settings.data_dir / "files", most_bytes=settings.max_upload_bytes)
     batches = BatchRunner(
         holdings,
@@ -262,6 +272,7 @@ async def open_gateway(
                 store=holdings,
                 shelf=shelf,
                 runner=batches,
+                responses=responses,
                 default_provider="openai" if "openai" in settings.providers else GATEWAY,
             ),
             mcp=mcp_gates(
@@ -294,6 +305,7 @@ async def open_gateway(
         )
     finally:
         await batches.close()
+        await responses.close()
         await reloader.close()
         await routes.close()
         await cache.close()

@@ -72,6 +72,8 @@ class Passing(Struct, frozen=True, kw_only=True):
     upload: Upload
     provider: str | None
     """The one the caller named; None: the one whose model it is."""
+    credential: int | None = None
+    """The one that must be used, by its number; None: any."""
     endless: bool = False
     """The answer may stay open, and silent, as long as both ends like."""
     default_provider: str = "openai"

@@ -14,9 +14,11 @@ from time import perf_counter, time
 from ai_gateway.access.access import Access
 from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.dialects.exchange import Exchange, Named, open_exchange
+from ai_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.forward import Forwarder, ForwardReply, Passing
 from ai_gateway.guardrails.guardrails import Guardrails
+from ai_gateway.holdings.responses import ResponseKeeper
 from ai_gateway.ledger.ledger import Ledger, NoLedger
 from ai_gateway.ledger.record import new_call_id
 from ai_gateway.limits.limits import Admission, Limits
@@ -28,7 +30,7 @@ from ai_gateway.perform.performer import Performer
 from ai_gateway.realtime import SessionAccount, Socket, relay
 from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.routing.gates import Gate
-from ai_gateway.routing.router import Resolved, Router, fits
+from ai_gateway.routing.router import Resolved, Router, fits, pinned
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.tracing import NOT_TRACED, Tracing
@@ -47,6 +49,7 @@ class Pipeline:
         forwarder: Forwarder,
         metrics: Metrics,
         log: Log,
+        responses: ResponseKeeper,
         cache: Cache | NoCache,
         guardrails: Guardrails | None = None,
         tracing: Tracing = NOT_TRACED,
@@ -56,6 +59,7 @@ class Pipeline:
         self._limits = limits
         self._turnstile = turnstile
         self._router = router
+        self._responses = responses
         self._cache = cache
         self._guardrails = guardrails
         self._performer = performer
@@ -83,6 +87,8 @@ class Pipeline:
             if not self._turnstile.try_enter():
                 await self._turnstile.enter(caller.policy.priority)
             entered = True
+            if request.dialect == OPENAI_RESPONSES.name:
+                request, reply = await self._responses.follow(request, reply, outcome, caller)
             exchange = self._parse(request, outcome)
             resolved = self._resolve(exchange, caller, outcome)
             back = reply
@@ -103,6 +109,8 @@ class Pipeline:
 
             async def ask(exchange: Exchange, reply: Reply) -> None:
                 plan = self._router.plan(resolved, exchange, request, caller)
+                if outcome.pin is not None:
+                    plan = pinned(plan, *outcome.pin)
                 await self._performer.perform(exchange, plan, outcome, reply)
 
             kept = None if admission is None else admission.value
@@ -161,7 +169,9 @@ class Pipeline:
         """The provider's door. Raises GatewayError(not_found | permission)."""
         model = await passing.upload.model()
         outcome.requested_model = model or ""
-        gate = self._router.directory.gate(passing.provider, model, passing.default_provider)
+        gate = self._router.directory.gate(
+            passing.provider, model, passing.default_provider, passing.credential
+        )
         _permit(caller.policy, gate, model)
         if model is not None and gate.target.model != model:
             passing.upload.rename(gate.target.model)

@@ -1,4 +1,4 @@
-"""`/v1/files` and `/v1/batches`: at the provider that holds them, or kept and run by the gateway.
+"""`/v1/files`, `/v1/batches` and stored responses: at the provider that holds them, or the gateway's.
 
 A provider's account is shared by every tenant, so whose a file or batch is, is written down when it is
 made; what is not the caller's is not found, and lists hold only what is.
@@ -7,6 +7,7 @@ made; what is not the caller's is not found, and lists hold only what is.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from secrets import token_hex
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from ai_gateway.dialects.strict_json import decode_object
 from ai_gateway.forward import ForwardReply, Headers, Passing, Upload
 from ai_gateway.holdings.batch import BatchRequest, Job, decode_job, new_batch
 from ai_gateway.holdings.files import FileShelf, new_file_id
+from ai_gateway.holdings.responses import ResponseKeeper
 from ai_gateway.holdings.runner import BatchRunner, held_file
 from ai_gateway.holdings.store import GATEWAY, Held, HoldingStore, Kind, now
 from ai_gateway.model.call import Caller, Outcome, Request
@@ -30,7 +32,7 @@ from .asgi import Receive, Scope
 from .body import read_body
 from .uploads import BytesUpload, FormUpload, RawUpload
 
-HELD_PREFIXES = ("/v1/files", "/v1/batches")
+HELD_PREFIXES = ("/v1/files", "/v1/batches", "/v1/responses/")
 HELD_ROUTES = (
     ("post", "/v1/files", "form", "Upload a file (OpenAI Files; it passes through)"),
     ("get", "/v1/files", None, "List your files"),
@@ -41,6 +43,10 @@ HELD_ROUTES = (
     ("get", "/v1/batches", None, "List your batches"),
     ("get", "/v1/batches/{id}", None, "A batch, and how far it is"),
     ("post", "/v1/batches/{id}/cancel", None, "Cancel a batch"),
+    ("get", "/v1/responses/{id}", None, "A stored response"),
+    ("delete", "/v1/responses/{id}", None, "Delete a stored response"),
+    ("post", "/v1/responses/{id}/cancel", None, "Cancel a response in the background"),
+    ("get", "/v1/responses/{id}/input_items", None, "What a stored response was asked"),
 )
 """As documented: method, path, kind of body, summary."""
 _LARGEST_SEEN = 4 * 1024 * 1024
@@ -56,6 +62,7 @@ class Holdings(Struct, frozen=True, kw_only=True):
     store: HoldingStore
     shelf: FileShelf
     runner: BatchRunner
+    responses: ResponseKeeper
     default_provider: str
 
 
@@ -99,6 +106,12 @@ class HeldEndpoint:
                     await call.one("batch", id, "GET")
                 case ("POST", ("batches", id, "cancel")):
                     await call.cancel(id)
+                case ("GET" | "DELETE" as method, ("responses", id)):
+                    await call.response(id, method, "", scope)
+                case ("GET", ("responses", id, "input_items")):
+                    await call.response(id, "GET", "/input_items", scope)
+                case ("POST", ("responses", id, "cancel")):
+                    await call.response(id, "POST", "/cancel", scope)
                 case _:
                     raise GatewayError("not_found", "There is nothing at this path.")
         except DatabaseUnavailable:
@@ -233,6 +246,38 @@ class _HeldCall:
             await self._holdings.store.change(id, encode(job).decode())
         await self._answer(msgspec.to_builtins(job.batch))
 
+    async def response(self, id: str, method: str, what: str, scope: Scope) -> None:
+        keeper = self._holdings.responses
+        held = await keeper.find(id, self._caller.tenant)
+        if held.items is None:
+            self.provider = held.provider
+            query = scope["query_string"].decode("latin-1")
+            path = f"/responses/{quote(id, safe='')}{what}" + (f"?{query}" if query else "")
+            seen = self._forget_response(id) if method == "DELETE" else None
+            await self.forward(method, path, None, seen, held.credential)
+            return
+        if method == "DELETE":
+            await keeper.forget(id)
+            await self._answer({"id": id, "object": "response", "deleted": True})
+        elif what == "/input_items":
+            given = [decode(item) for item in held.items[: held.given]]
+            data = [{"id": f"item_{at}", **_listed(item)} for at, item in enumerate(given)]
+            ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+            await self._answer({"object": "list", "data": data, "has_more": False, **ends})
+        elif what == "/cancel":
+            raise GatewayError(
+                "invalid_request", "Only a response in the background can be cancelled."
+            )
+        else:
+            await self._answer(held.response)
+
+    def _forget_response(self, id: str) -> Seen:
+        async def seen(answer: dict[str, Any]) -> dict[str, Any]:
+            await self._holdings.responses.forget(id)
+            return answer
+
+        return seen
+
     def mark(self, kind: Kind) -> Seen:
         """Writes down whose a new object is, before its maker learns its name."""
 
@@ -265,7 +310,12 @@ class _HeldCall:
             )
 
     async def forward(
-        self, method: str, path: str, upload: Upload | None, seen: Seen | None
+        self,
+        method: str,
+        path: str,
+        upload: Upload | None,
+        seen: Seen | None,
+        credential: int | None = None,
     ) -> None:
         passing = Passing(
             method=method,
@@ -273,6 +323,7 @@ class _HeldCall:
             headers=_handed_on(self.request.headers),
             upload=upload or BytesUpload(b""),
             provider=self.provider,
+            credential=credential,
         )
         reply = self._reply if seen is None else _SeenReply(self._reply, seen)
         await self._pipeline.forward(self.request, passing, self._outcome, reply)
@@ -284,6 +335,15 @@ class _HeldCall:
         await self._reply.start(self._outcome, head)
         await self._reply.piece(data)
         await self._reply.end()
+
+
+def _listed(item: dict[str, Any]) -> dict[str, Any]:
+    """An input item as the API lists it: a message's text is always a part, where it may be given bare."""
+    content = item.get("content")
+    if not isinstance(content, str):
+        return item
+    kind = "output_text" if item.get("role") == "assistant" else "input_text"
+    return {"type": "message", **item, "content": [{"type": kind, "text": content}]}
 
 
 def _shape(held: Held) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Whose a file or batch is, and which provider holds it. What is not yours does not exist for you."""
 
+from collections.abc import Sequence
 from time import time
 from typing import Literal
 
@@ -8,7 +9,7 @@ from msgspec import Struct
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.storage.database import Database
 
-Kind = Literal["file", "batch"]
+Kind = Literal["file", "batch", "response"]
 GATEWAY = "gateway"
 """The provider of what the gateway holds itself."""
 
@@ -45,6 +46,44 @@ class HoldingStore:
             known = await connection.scalar(select(holdings.c.id).where(holdings.c.id == held.id))
             if known is None:
                 await connection.execute(insert(holdings).values(**values))
+
+    async def keep_all(self, batch: Sequence[Held]) -> None:
+        """Later notes on one object take the place of earlier ones of the same tenant."""
+        from sqlalchemy import delete, insert, select
+
+        from ai_gateway.storage.tables import holdings
+
+        last = {held.id: held for held in batch}
+        async with self._database.write() as connection:
+            for held in last.values():
+                await connection.execute(
+                    delete(holdings).where(
+                        holdings.c.id == held.id, holdings.c.tenant == held.tenant
+                    )
+                )
+            others = await connection.scalars(
+                select(holdings.c.id).where(holdings.c.id.in_(list(last)))
+            )
+            for id in others.all():
+                # An id that another tenant's object has stays that tenant's.
+                del last[id]
+            rows = [
+                {name: getattr(held, name) for name in held.__struct_fields__}
+                for held in last.values()
+            ]
+            if rows:
+                await connection.execute(insert(holdings), rows)
+
+    async def expire(self, kind: Kind, before: int) -> None:
+        """Removes what was made before so many Unix seconds."""
+        from sqlalchemy import delete
+
+        from ai_gateway.storage.tables import holdings
+
+        async with self._database.write() as connection:
+            await connection.execute(
+                delete(holdings).where(holdings.c.kind == kind, holdings.c.created_at < before)
+            )
 
     async def change(self, id: str, data: str) -> None:
         from sqlalchemy import update

@@ -125,6 +125,10 @@ class Outcome(Struct, kw_only=True):
     shadow_of: str | None = None
     """The id of the call whose copy this is, sent to another target to compare."""
     target: Target | None = None
+    provider_dialect: str | None = None
+    """The dialect that the target was asked in."""
+    pin: tuple[str, int] | None = None
+    """The only provider and credential that can answer: they hold what the call continues."""
     answered_model: str | None = None
     stream: bool = False
     status: int = 0

@@ -181,6 +181,7 @@ class Asker:
         asking = Asking(candidate, door, era, self._clock, now)
         outcome.attempts.append(asking.attempt)
         outcome.target = destination.target
+        outcome.provider_dialect = destination.dialect
         where = door.stream_address if exchange.stream else door.address
         headers = (
             *_forwarded(destination, outcome.request),

@@ -98,7 +98,9 @@ class Directory:
         self._kept[(operation, model, dialect)] = made
         return made
 
-    def gate(self, provider: str | None, model: str | None, default: str) -> Gate:
+    def gate(
+        self, provider: str | None, model: str | None, default: str, credential: int | None = None
+    ) -> Gate:
         """The door for a call that passes through: the named provider's, else the one whose model it
         is, else the default. Raises GatewayError(not_found)."""
         upstream_model = "-"
@@ -110,17 +112,20 @@ class Directory:
         if name == "openai" and "simulator" in self._configured:
             name = "simulator"
         known = self._catalogue.providers.get(name)
-        credential = self._credentials.get(name)
-        if known is None or credential is None:
+        configured = self._credentials.get(name)
+        if known is None or configured is None:
             raise _not_configured(name, known)
-        if credential.signer is not None:
+        if configured.signer is not None:
             raise GatewayError(
                 "invalid_request",
                 f"{known.title} takes signed requests only, which cannot pass through.",
                 code="unsupported_operation",
             )
         facts = self._catalogue.facts(name, upstream_model)
-        key = min(self._keys[name], key=lambda key: key.resting_until)
+        keys = self._keys[name]
+        key = min(keys, key=lambda key: key.resting_until)
+        if credential is not None and credential < len(keys):
+            key = keys[credential]
         headers = tuple(
             (n, v)
             for n, v in _headers(known, key.secret, self._user_agent)
@@ -128,7 +133,7 @@ class Directory:
         )
         return Gate(
             target=Target(provider=known.label, model=upstream_model),
-            base_url=credential.base_url,
+            base_url=configured.base_url,
             headers=headers,
             own_headers=frozenset(n.lower() for n, _ in headers),
             prices=facts.prices,

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import count
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ai_gateway.dialects.exchange import ChatExchange, Exchange
 from ai_gateway.model.call import Caller, Operation, Request
@@ -15,6 +15,7 @@ from ai_gateway.model.policy import UNRESTRICTED, Policy
 from ai_gateway.model.route import Route
 
 from .destinations import Destination, Directory
+from .keys import Doors
 from .needs import NOTHING, Limits, Needs, conversation_key, limits_of, needs_for, shortcomings
 from .strategies import STRATEGIES, Ask, Candidate, Order
 
@@ -221,4 +222,20 @@ def fits(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of a thing's names fits one of the shell patterns."""
     return patterns == ANY or any(
         fnmatchcase(name, pattern) for pattern in patterns for name in names
+    )
+
+
+def pinned(plan: Plan, provider: str, credential: int) -> Plan:
+    """Only that provider, by that credential. Raises GatewayError where the plan has it not."""
+    for candidate in plan.order:
+        destination = candidate.destination
+        if destination.target.provider != provider:
+            continue
+        doors = [door for door in destination.doors.all if door.key.number == credential]
+        only = structs.replace(destination, doors=Doors(doors or destination.doors.all))
+        return Plan(route=plan.route, order=[structs.replace(candidate, destination=only)])
+    raise GatewayError(
+        "invalid_request",
+        f"previous_response_id: it is held by {provider}; choose a model of that provider.",
+        field="previous_response_id",
     )

@@ -204,6 +204,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="pass_through", variable="PASS_THROUGH", default=(), parse=_names, group="access",
             doc="Providers whose own paths callers may use as /<provider>/..., with commas between "
                 "them. They act there with the gateway's credential: think before you name one."),
+    Setting(name="response_store_hours", variable="RESPONSE_STORE_HOURS", default=24.0,
+            parse=_number(0, 87600), group="state",
+            doc="Hours for which a response that was translated can be continued by "
+                "previous_response_id: its conversation is kept in the database unless the caller "
+                "says store: false. 0 keeps none."),
     Setting(name="max_answer_bytes", variable="MAX_ANSWER_BYTES", default=64 * _MIB,
             parse=_whole(1024, 2**31), group="limits",
             doc="The largest whole answer taken from a provider, in bytes."),

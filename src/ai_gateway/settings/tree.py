@@ -90,6 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body_bytes: int
     max_answer_bytes: int
     max_upload_bytes: int
+    response_store_hours: float
     pass_through: tuple[str, ...]
     connect_timeout: float
     first_byte_timeout: float

@@ -58,6 +58,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="llm_time_per_output_token_seconds", kind="histogram", labels=("provider", "model"),
            buckets=_TOKEN_SECONDS,
            help="Streams: from the first piece of answer to the end, per output token after the first."),
+    Metric(name="gateway_responses_not_kept_total", kind="counter",
+           help="Notes of stored responses given up because the database did not take them."),
     Metric(name="llm_tokens_used_total", kind="counter", labels=("provider", "model", "type"),
            help="Tokens by type: input (cache reads and writes included), output (reasoning included)."),
     Metric(name="llm_cost_usd_total", kind="counter", labels=("provider", "model"),
