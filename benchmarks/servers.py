@@ -66,20 +66,25 @@ def upstream() -> Generator[str, None, None]:
 
 
 @contextmanager
-def gateway(upstream_url: str) -> Generator[tuple[int, float], None, None]:
-    """As its user starts it. Gives its process and the seconds until its first answer."""
+def gateway(upstream_url: str, **environ: str) -> Generator[tuple[int, float], None, None]:
+    """As its user starts it, but for the cache: the bench asks the same again and again. Gives its
+    process and the seconds until its first answer."""
     started = time.perf_counter()
     process = _pinned(
         GATEWAY_CORE,
         [sys.executable, "-m", "ai_gateway", "serve"],
-        PORT=str(GATEWAY_PORT),
-        OPENAI_API_KEY="bench",
-        OPENAI_BASE_URL=f"{upstream_url}/v1",
-        ANTHROPIC_API_KEY="bench",
-        ANTHROPIC_BASE_URL=f"{upstream_url}/v1",
-        # Limits are in force, and never reached.
-        RATE_LIMIT_CAPACITY="1000000000",
-        RATE_LIMIT_REFILL_RATE="1000000000",
+        **{
+            "PORT": str(GATEWAY_PORT),
+            "OPENAI_API_KEY": "bench",
+            "OPENAI_BASE_URL": f"{upstream_url}/v1",
+            "ANTHROPIC_API_KEY": "bench",
+            "ANTHROPIC_BASE_URL": f"{upstream_url}/v1",
+            # Limits are in force, and never reached.
+            "RATE_LIMIT_CAPACITY": "1000000000",
+            "RATE_LIMIT_REFILL_RATE": "1000000000",
+            "CACHE_TTL": "0",
+            **environ,
+        },
     )
     with _running(process) as pid:
         wait_until_answers(f"http://127.0.0.1:{GATEWAY_PORT}")

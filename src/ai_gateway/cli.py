@@ -16,6 +16,8 @@ from ai_gateway.access.listening import listening_is_safe
 from ai_gateway.commands.keys import add_keys, add_tenants, print_hash
 from ai_gateway.commands.keys import run as run_keys
 from ai_gateway.commands.migrate import run as run_migrate
+from ai_gateway.commands.tune import add_cache
+from ai_gateway.commands.tune import run as run_tune
 from ai_gateway.settings.check import check, provider_lines
 from ai_gateway.settings.load import config_path, load_settings
 from ai_gateway.settings.tree import Settings, SettingsError
@@ -49,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_keys(commands, config)
     add_tenants(commands, config)
     commands.add_parser("migrate", parents=[config], help="bring the database to its newest form")
+    add_cache(commands)
     given = parser.parse_args(arguments)
     match given.command:
         case "check":
@@ -59,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return print_hash()
         case "keys" | "tenants":
             return _with_settings(given.config, lambda settings: run_keys(settings, given))
+        case "cache":
+            return run_tune(given)
         case "migrate":
             return _with_settings(given.config, run_migrate)
         case _:

@@ -53,7 +53,12 @@ UNTOLD_FIELDS = frozenset(
 STATEFUL_FIELDS = frozenset({"previous_response_id", "conversation", "background"})
 """Fields by which a call reads or changes what its provider keeps; such a call is never cached."""
 
-CARRIED = frozenset({"parameters", "input_schema", "schema", "input", "arguments"})
+CARRIED = frozenset(
+    {
+        "parameters", "input_schema", "schema", "input", "arguments", "args", "response",
+        "parametersJsonSchema", "responseSchema", "responseJsonSchema",
+    }
+)  # fmt: skip
 """Members whose values parsing carries whole, whatever is in them."""
 
 
@@ -71,6 +76,16 @@ VOCABULARIES: dict[str, frozenset[str]] = {
         "role content name type text source media_type data url id tool_use_id is_error thinking "
         "signature title context citations enabled description strict disable_parallel_tool_use "
         "budget_tokens display effort format cache_control ttl"
+    ),
+    "openai_responses": _words(
+        "type role content text call_id name output id status summary encrypted_content annotations "
+        "refusal image_url file_id detail filename file_data format description strict effort mode tools"
+    ),
+    "gemini": _words(
+        "role parts text inlineData mimeType data fileData fileUri functionCall functionResponse name id "
+        "thought thoughtSignature functionDeclarations description functionCallingConfig mode "
+        "allowedFunctionNames temperature topP topK maxOutputTokens stopSequences candidateCount seed "
+        "presencePenalty frequencyPenalty responseMimeType thinkingConfig includeThoughts thinkingBudget"
     ),
 }
 """Members below the top that a dialect's `parse_request` keeps. A call with any other may mean
@@ -128,7 +143,7 @@ def _is_portable(chat: Chat) -> bool:
     return (
         chat.n in (None, 1)
         and not chat.logprobs
-        and not chat.left_out
+        and all(name in UNTOLD_FIELDS for name in chat.left_out)
         and all(n in UNTOLD_FIELDS or bytes(v) == b"null" for n, v in chat.extras.items())
         and not any(isinstance(tool, OpaqueTool) for tool in chat.tools)
         and not any(isinstance(p, Opaque) for m in chat.messages for p in m.parts)

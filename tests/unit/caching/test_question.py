@@ -20,11 +20,15 @@ DIALECT_NAMES = ["openai_chat", "anthropic_messages"]
 
 
 def question(
-    body: Any, dialect: str = "openai_chat", headers: bytes = b"", stream: bool = False
+    body: Any,
+    dialect: str = "openai_chat",
+    headers: bytes = b"",
+    stream: bool = False,
+    model: str | None = None,
 ) -> Question | None:
     data = body if isinstance(body, bytes) else encode(body)
     form = form_of("chat", dialect, stream, False)
-    model = DIALECTS[dialect].peek(data).model
+    model = model or DIALECTS[dialect].peek(data).model
     return question_of(form, model, headers, data, lambda: DIALECTS[dialect].parse_request(data))
 
 
@@ -240,3 +244,23 @@ def test_headers_that_change_what_a_provider_does_count() -> None:
     assert plain is not None
     assert with_beta is not None
     assert plain.digest != with_beta.digest
+
+
+TOLD = {
+    "openai_chat": {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], "max_tokens": 9, "temperature": 0.5},
+    "anthropic_messages": {"model": "m", "system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9, "temperature": 0.5},
+    "openai_responses": {"model": "m", "instructions": "Be brief.", "input": "Hi", "max_output_tokens": 9, "temperature": 0.5, "metadata": {"a": "b"}},
+    "gemini": {"systemInstruction": {"parts": [{"text": "Be brief."}]}, "contents": [{"role": "user", "parts": [{"text": "Hi"}]}], "generationConfig": {"maxOutputTokens": 9, "temperature": 0.5}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", TOLD)
+def test_every_dialect_that_callers_speak_can_ask_the_same(dialect: str) -> None:
+    assert set(TOLD) == set(DIALECTS)
+    assert question(TOLD[dialect], dialect, model="m") == question(TOLD["openai_chat"], model="m")
+
+
+def test_a_response_that_is_to_be_kept_is_answered_only_in_its_own_dialect() -> None:
+    found = question({**TOLD["openai_responses"], "store": True}, "openai_responses")
+    assert found is not None
+    assert not found.portable
