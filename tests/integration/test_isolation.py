@@ -1,9 +1,11 @@
 """What is another tenant's does not exist: every endpoint of the admin API, and usage."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 import pytest_asyncio
 from msgspec import Struct
@@ -21,6 +23,10 @@ BODIES: dict[tuple[str, str], object] = {
     ("POST", "/admin/tenants"): {"id": "third"},
 }
 """What is sent to each endpoint that takes a body."""
+
+
+ITS_OWN = {("DELETE", "/admin/cache")}
+"""Changes that name nothing, and concern whatever tenant the one who asks is of."""
 
 
 class Two(Struct):
@@ -48,6 +54,7 @@ async def two(database: dict[str, str]) -> AsyncIterator[Two]:
         assert (await ask("POST", running.url + CHAT, ASKED, acme_key)).status == 200
         record = (await settled(running, 1))[0]
         ids = {"keys": acme["id"], "tenants": "acme", "calls": record["id"]}
+        ids["cache"] = "gw:{acme}:cache:0"
         yield Two(running, acme_key, ids, other_admin, other_key)
 
 
@@ -65,7 +72,8 @@ def concrete(two: Two, path: str) -> str:
     """The path with acme's id in it. Fails for a noun that this table does not know yet."""
     if "{" not in path:
         return path
-    return path.replace("{id}", two.acme_ids[path.split("/")[2]])
+    id = quote(two.acme_ids[path.split("/")[2]], safe="")
+    return re.sub(r"\{\w+\}", lambda _: id, path)
 
 
 async def test_another_tenants_anything_is_not_there(two: Two) -> None:
@@ -81,11 +89,12 @@ async def test_another_tenants_anything_is_not_there(two: Two) -> None:
         url = two.running.url + concrete(two, path)
         body = BODIES.get((method, path), {} if method in ("POST", "PUT", "PATCH") else None)
         got = await ask(method, url, body, two.other_admin)
-        if "{" in path or method != "GET":
+        if "{" in path or (method != "GET" and (method, path) not in ITS_OWN):
             assert got.status in (403, 404), (method, path, got.body)
         else:
             assert got.status == 200, (method, path, got.body)
-        assert b"acme" not in got.body.replace(b"'acme'", b""), (method, path)
+        echoed = two.acme_ids.get(path.split("/")[2], "").encode()
+        assert b"acme" not in got.body.replace(echoed, b"").replace(b"'acme'", b""), (method, path)
         if any(p["name"] == "tenant" for p in operation["parameters"]):
             got = await ask(method, url + "?tenant=acme", None, two.other_admin)
             assert got.status == 404, (method, path)
