@@ -36,6 +36,7 @@ from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
 from ai_gateway.routing.book import RouteBook
+from ai_gateway.routing.experiments import Experiments
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.store import DatabaseRoutes
 from ai_gateway.routing.vitals import VitalsBook
@@ -173,6 +174,15 @@ async def open_gateway(
     readiness.add_note(routes.note)
     await routes.start()
 
+    def experiment_stopped(route: str, experiment: str, why: str) -> None:
+        metrics.counter("gateway_experiments_stopped_total").of(route).add(1)
+        log.event("warning", "experiment_stopped", route=route, experiment=experiment, why=why)
+
+    experiments = Experiments(
+        DatabaseRoutes(database), away=DatabaseUnavailable, on_stop=experiment_stopped
+    )
+    await experiments.open()
+
     def reloaded(outcome: str, why: str) -> None:
         metrics.counter("gateway_config_reloads_total").of(outcome).value += 1
         log.event("info" if outcome == "good" else "error", "reload", outcome=outcome, why=why)
@@ -230,6 +240,7 @@ async def open_gateway(
         router=router,
         performer=performer,
         forwarder=Forwarder(client),
+        experiments=experiments,
         metrics=metrics,
         log=log,
         guardrails=guardrails,
@@ -250,6 +261,7 @@ async def open_gateway(
         Parts(
             pipeline=pipeline,
             router=router,
+            feedback=database if settings.ledger == "on" else None,
             metrics=metrics,
             log=log,
             readiness=readiness,
@@ -267,6 +279,8 @@ async def open_gateway(
                 readiness=readiness,
                 cache=cache,
                 clock=perf_counter,
+                experiments=experiments,
+                database=database,
             ),
             holdings=Holdings(
                 store=holdings,
@@ -305,8 +319,10 @@ async def open_gateway(
         )
     finally:
         await batches.close()
+        await pipeline.close()
         await responses.close()
         await reloader.close()
+        await experiments.close()
         await routes.close()
         await cache.close()
         await state.close()

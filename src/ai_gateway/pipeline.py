@@ -8,13 +8,16 @@ settled exactly once, however it ends: answer, error, time-out, the caller leavi
 
 import asyncio
 from math import ceil
-from random import getrandbits
+from random import Random, getrandbits
 from time import perf_counter, time
+
+from msgspec.structs import replace
 
 from ai_gateway.access.access import Access
 from ai_gateway.caching.cache import Cache, NoCache
-from ai_gateway.dialects.exchange import Exchange, Named, open_exchange
+from ai_gateway.dialects.exchange import ChatExchange, Exchange, Named, open_exchange
 from ai_gateway.dialects.openai_responses import OPENAI_RESPONSES
+from ai_gateway.dialects.override import overridden
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.forward import Forwarder, ForwardReply, Passing
 from ai_gateway.guardrails.guardrails import Guardrails
@@ -27,8 +30,10 @@ from ai_gateway.model.call import Caller, Operation, Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
 from ai_gateway.perform.performer import Performer
+from ai_gateway.perform.shadow import Shadows
 from ai_gateway.realtime import SessionAccount, Socket, relay
 from ai_gateway.reply import KeptReply, Reply
+from ai_gateway.routing.experiments import Experiments, assignment_key, variant_of
 from ai_gateway.routing.gates import Gate
 from ai_gateway.routing.router import Resolved, Router, fits, pinned
 from ai_gateway.telemetry.log import Log
@@ -47,6 +52,7 @@ class Pipeline:
         router: Router,
         performer: Performer,
         forwarder: Forwarder,
+        experiments: Experiments,
         metrics: Metrics,
         log: Log,
         responses: ResponseKeeper,
@@ -67,6 +73,18 @@ class Pipeline:
         self._metrics = metrics
         self._log = log
         self._tracing = tracing
+        self._experiments = experiments
+        self._shadows = Shadows(
+            router,
+            performer,
+            random=Random(),
+            new_call_id=new_call_id,
+            settle=self._settle,
+            dropped=lambda: metrics.counter("gateway_shadows_dropped_total").of().add(1),
+        )
+
+    async def close(self) -> None:
+        await self._shadows.close()
 
     async def run(self, request: Request, reply: Reply, caller: Caller | None = None) -> Outcome:
         """`caller`: who asks, where that is known already (a batch's calls)."""
@@ -91,6 +109,8 @@ class Pipeline:
                 request, reply = await self._responses.follow(request, reply, outcome, caller)
             exchange = self._parse(request, outcome)
             resolved = self._resolve(exchange, caller, outcome)
+            if resolved.route.experiment is not None:
+                request, exchange, resolved = self._assign(request, exchange, resolved, outcome)
             back = reply
             if self._guardrails is not None:
                 names = self._guardrails.chosen(caller.policy.guardrails, resolved.route.guardrails)
@@ -115,6 +135,8 @@ class Pipeline:
 
             kept = None if admission is None else admission.value
             await self._cache.answer(asking, exchange, outcome, back, ask, kept)
+            if resolved.route.shadow is not None and outcome.attempts and outcome.error is None:
+                self._shadows.cast(resolved.route.shadow, exchange, outcome)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
         except asyncio.CancelledError:
@@ -247,6 +269,29 @@ class Pipeline:
             outcome.route = resolved.name
         return resolved
 
+    def _assign(
+        self, request: Request, exchange: Exchange, resolved: Resolved, outcome: Outcome
+    ) -> tuple[Request, Exchange, Resolved]:
+        """The call as its variant of the route's experiment makes it."""
+        experiment = self._experiments.running(resolved.name, resolved.route)
+        caller = outcome.caller
+        if experiment is None or caller is None:
+            return request, exchange, resolved
+        named = exchange.peek.user if isinstance(exchange, ChatExchange) else None
+        key = assignment_key(caller.tenant, caller.user, named, outcome.call_id)
+        variant = variant_of(experiment, key)
+        outcome.experiment, outcome.variant = experiment.name, variant.name
+        if request.operation == "chat":
+            body = overridden(request.dialect, request.body, variant.parameters, variant.system)
+            if body is not request.body:
+                request = replace(request, body=body)
+                exchange = self._parse(request, outcome)
+        if variant.model is not None:
+            resolved = self._router.led_by(
+                resolved, variant.model, request.operation, request.dialect
+            )
+        return request, exchange, resolved
+
     async def _refuse(self, error: GatewayError, outcome: Outcome, reply: Reply) -> None:
         outcome.error = error.kind
         caller = DIALECTS[outcome.request.dialect]
@@ -272,6 +317,10 @@ class Pipeline:
             outcome.status, outcome.error = 500, "internal"
         if admission is not None:
             self._limits.settle(admission, outcome)
+        if outcome.experiment is not None and outcome.route is not None:
+            route = self._router.routes.get(outcome.route)
+            if route is not None and route.experiment is not None:
+                self._experiments.settled(outcome, route.experiment)
         outcome.total_seconds = perf_counter() - outcome.request.received
         self._ledger.record(outcome)
         self._metrics.observe_call(outcome, self._tracing.finish(outcome))

@@ -52,6 +52,7 @@ _ANSWER_HEADERS = {
     "x-gateway-call-id": "The call's id in the ledger.",
     "x-gateway-provider": "The provider that answered.",
     "x-gateway-model": "The provider's name for the model.",
+    "x-gateway-variant": "The variant of the route's experiment that answered.",
     "x-gateway-attempts": "How many times a provider was asked.",
     "x-gateway-cost-usd": "What the call cost, where it is known when the answer begins.",
     "x-gateway-overhead-ms": "The gateway's own part of the time.",

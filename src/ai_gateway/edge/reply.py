@@ -114,6 +114,8 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
         head.append((b"x-gateway-budget-warning", _header_value(outcome.budget_warning)))
     if outcome.degraded:
         head.append((b"x-gateway-degraded", b"limits"))
+    if outcome.variant is not None:
+        head.append((b"x-gateway-variant", outcome.variant.encode("ascii")))
     if outcome.cost is not None:
         head.append((b"x-gateway-cost-usd", f"{outcome.cost:f}".encode()))
     if outcome.cache is not None:

@@ -17,6 +17,7 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.router import Router
 from ai_gateway.state.store import State
+from ai_gateway.storage.database import Database
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
@@ -26,6 +27,7 @@ from .admin.table import AdminParts, admin_table
 from .asgi import App, Message, Receive, Scope, Send
 from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of, route_path
 from .documents import DocumentEndpoints
+from .feedback import FeedbackEndpoint
 from .forwards import FORWARD_ROUTES, PASS_THROUGH, Carrier, ForwardEndpoint, ForwardRoute
 from .held import HELD_PREFIXES, HeldEndpoint, Holdings
 from .mcp import PATH as MCP_PATH
@@ -48,6 +50,8 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     pipeline: Pipeline
     router: Router
+    feedback: Database | None
+    """Where feedback is kept."""
     metrics: Metrics
     log: Log
     readiness: Readiness
@@ -195,6 +199,11 @@ def _pages(parts: Parts) -> Starlette:
             Route("/metrics", operations.metrics),
             Route("/v1/models", models.list),
             Route("/v1/models/{id:path}", models.get),
+            Route(
+                "/v1/feedback",
+                FeedbackEndpoint(parts.access, parts.feedback).post,
+                methods=["POST"],
+            ),
             Route("/v1/usage", UsageEndpoint(parts.access, parts.admin.ledger, parts.budgets).get),
             # Only a wrong method leads here: a POST has gone to its endpoint before.
             *(

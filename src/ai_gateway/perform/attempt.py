@@ -43,7 +43,7 @@ class Asking:
     Ended exactly once by `succeed`, `fail` or `leave`.
     """
 
-    __slots__ = ("_clock", "_era", "_open", "attempt", "candidate", "door", "started")
+    __slots__ = ("_clock", "_era", "_open", "attempt", "candidate", "door", "lost", "started")
 
     def __init__(
         self, candidate: Candidate, door: Door, era: int, clock: Callable[[], float], now: float
@@ -57,6 +57,8 @@ class Asking:
         self.attempt = Attempt(
             target=candidate.destination.target, started=now, credential=door.key.number
         )
+        self.lost: list[tuple[Attempt, Destination]] = []
+        """What was asked beside it and cancelled."""
         candidate.destination.vitals.in_flight += 1
 
     @property
@@ -207,6 +209,7 @@ class Asker:
             except BadAnswer as bad:
                 raise from_bad_answer(str(bad), destination) from None
         except Failed as failure:
+            failure.attempt = asking.attempt
             asking.failed(failure)
             raise
         except BaseException:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from ai_gateway.dialects.dialect import ProviderError
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED, CREDENTIAL_REFUSED_CODE
+from ai_gateway.model.call import Attempt
 from ai_gateway.model.errors import ErrorKind, GatewayError
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.upstream.faults import UpstreamFault
@@ -74,6 +75,7 @@ class Failed(Exception):
         """Seconds that the credential should rest with this model."""
         self.refused = refused
         """Seconds that the credential should rest altogether."""
+        self.attempt: Attempt | None = None
         self.refusal: Refusal | None = refusal
         """The target would not take this call, where another might."""
 

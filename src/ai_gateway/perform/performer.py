@@ -7,7 +7,7 @@ to the caller nothing is tried again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from time import perf_counter
 
@@ -18,14 +18,15 @@ from ai_gateway.model.call import Outcome
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.route import Route
 from ai_gateway.reply import Reply
-from ai_gateway.routing.destinations import Destination
-from ai_gateway.routing.router import Plan
+from ai_gateway.routing.router import Plan, is_well
 from ai_gateway.routing.strategies import Candidate
 from ai_gateway.upstream.client import Timeouts, UpstreamClient
 from ai_gateway.upstream.faults import UpstreamFault
 
 from .attempt import Asker, Flow, Given, Shut, Whole
-from .failure import Failed, from_bad_answer, from_cut, from_fault
+from .course import Course
+from .failure import Failed, from_bad_answer, from_fault
+from .handover import close_stream, give_up, hand_over, take_account
 from .retries import RetryBudget, backoff
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -66,10 +67,10 @@ class Performer:
             try:
                 won = await self._obtain(exchange, plan, outcome)
             except Failed as failure:
-                await _give_up(failure, outcome, reply)
+                await give_up(failure, outcome, reply)
                 return
             if isinstance(won, Whole):
-                await _hand_over(won, outcome, reply)
+                await hand_over(won, outcome, reply)
             else:
                 await self._relay(won, outcome, reply)
         finally:
@@ -78,18 +79,21 @@ class Performer:
     async def _obtain(self, exchange: Exchange, plan: Plan, outcome: Outcome) -> Whole | Flow:
         """The first answer that can be had. Raises Failed (the last failure), or GatewayError."""
         route = plan.route
-        course = _Course(self._deadline(outcome))
-        for candidate in plan.order:
+        course = Course(self._deadline(outcome))
+        order = plan.order
+        if route.hedge is not None and len(order) > 1:
+            won = await self._race(exchange, order[0], order[1], route, course, outcome)
+            if won is not None and not course.keeps(won, route):
+                return won
+            order = () if course.settled else order[2 if course.hedged else 1 :]
+        for candidate in order:
             if outcome.attempts and self._is_hopeless(candidate, course, 0.0):
                 continue
             won = await self._try(exchange, candidate, route, course, outcome)
             if won is None:
                 if course.settled:
                     break
-            elif _filtered(won) and "content_filter" in route.fallback_on:
-                # Another may answer; if none does, this is the answer.
-                course.spare = course.spare or won
-            else:
+            elif not course.keeps(won, route):
                 return won
         if course.spare is not None:
             return course.spare
@@ -110,12 +114,55 @@ class Performer:
                 return won
         raise course.verdict(plan, self._clock())
 
+    async def _race(
+        self,
+        exchange: Exchange,
+        first: Candidate,
+        second: Candidate,
+        route: Route,
+        course: Course,
+        outcome: Outcome,
+    ) -> Whole | Flow | None:
+        """The first target, and beside it the second where the first takes long: the quicker answer;
+        None where neither came. The other is cancelled, and its known part of the cost kept."""
+        hedge = route.hedge
+        after = None if hedge is None else hedge.after or first.destination.vitals.speed.tail()
+        if after is None:
+            return await self._try(exchange, first, route, course, outcome)
+        before, started = outcome.upstream_seconds, self._clock()
+        tasks = [asyncio.ensure_future(self._try(exchange, first, route, course, outcome))]
+        won: Whole | Flow | None = None
+        taken = False
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=after)
+            if not done and is_well(second.destination, self._clock()) and self.budget.take():
+                taken = course.hedged = True
+                tasks.append(
+                    asyncio.ensure_future(self._try(exchange, second, route, course, outcome))
+                )
+            pending = set(tasks)
+            while pending and won is None:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                won = next((found for t in tasks if t in done and (found := t.result())), None)
+        finally:
+            if taken:
+                self.budget.give_back()
+            await _end(tasks, won)
+            outcome.upstream_seconds = before + self._clock() - started
+        if won is not None:
+            outcome.target = won.asking.destination.target
+            if course.hedged:
+                of = {c.destination.target: c.destination for c in (first, second)}
+                lost = [a for a in outcome.attempts if a.error == "cancelled"]
+                won.asking.lost = [(attempt, of[attempt.target]) for attempt in lost]
+        return won
+
     async def _try(
         self,
         exchange: Exchange,
         candidate: Candidate,
         route: Route,
-        course: "_Course",
+        course: Course,
         outcome: Outcome,
     ) -> Whole | Flow | None:
         """One target, with as many of its credentials as must be tried; None where it failed, which
@@ -131,10 +178,12 @@ class Performer:
                 course.refused = course.refused or refused
                 return None
             except Failed as failure:
-                outcome.upstream_seconds += outcome.attempts[-1].seconds
+                asked = failure.attempt or outcome.attempts[-1]
+                outcome.upstream_seconds += asked.seconds
                 of_credential = failure.throttled is not None or failure.refused is not None
-                shown = outcome.attempts[-1].credential
-                another = of_credential and destination.doors.rested(self._clock(), but=shown)
+                another = of_credential and destination.doors.rested(
+                    self._clock(), but=asked.credential
+                )
                 course.failed(candidate, failure, route, asked_at_once=another)
                 if another:
                     continue
@@ -159,7 +208,7 @@ class Performer:
             return Given(left, own, patient)
         return Given(left if own is None else min(left, own), None, patient)
 
-    def _is_hopeless(self, candidate: Candidate, course: "_Course", wait: float) -> bool:
+    def _is_hopeless(self, candidate: Candidate, course: Course, wait: float) -> bool:
         """Asking it now, after an attempt that failed, could not end well."""
         destination = candidate.destination
         now = self._clock()
@@ -188,7 +237,7 @@ class Performer:
                 if flow.first:
                     outcome.status = 200
                     if bridge.complete:
-                        _take_account(flow, outcome)
+                        take_account(flow, outcome)
                     await reply.begin(outcome)
                     await reply.piece(flow.first)
                 while not flow.ended:
@@ -209,7 +258,7 @@ class Performer:
                         outcome.first_token_seconds = now - asking.started
                     if data:
                         if bridge.complete and not outcome.complete:
-                            _take_account(flow, outcome)
+                            take_account(flow, outcome)
                         await reply.piece(data)
                     if not chunk:
                         break
@@ -231,116 +280,27 @@ class Performer:
         finally:
             asking.attempt.seconds += waited
             if not outcome.complete:
-                _take_account(flow, outcome)
+                take_account(flow, outcome)
             if bridge.complete:
                 asking.streamed(outcome.usage.output_tokens, waited)
             elif bridge.failure is not None:
                 asking.broke(bridge.failure.kind)
             # Does nothing where it has been said what became of it.
             asking.leave()
-        await _close(flow, outcome, reply)
+        await close_stream(flow, outcome, reply)
 
 
-class _Course:
-    """How the attempts of one call went so far."""
-
-    __slots__ = ("again", "deadline", "last", "refused", "settled", "spare", "too_long_for")
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.last: Failed | None = None
-        self.refused: GatewayError | None = None
-        """The first target's dialect could not express the call."""
-        self.again: list[tuple[Candidate, Failed]] = []
-        """May be asked once more."""
-        self.settled = False
-        """The last failure would be any other target's too."""
-        self.too_long_for: int | None = None
-        """The call did not fit a context window of so many tokens."""
-        self.spare: Whole | Flow | None = None
-
-    def failed(
-        self, candidate: Candidate, failure: Failed, route: Route, *, asked_at_once: bool
-    ) -> None:
-        self.last = failure
-        if failure.again and not asked_at_once:
-            self.again.append((candidate, failure))
-        if failure.refusal is None:
-            self.settled = not failure.elsewhere
-            return
-        self.settled = failure.refusal not in route.fallback_on
-        if failure.refusal == "context_window":
-            self.too_long_for = candidate.destination.facts.context_tokens
-
-    def verdict(self, plan: Plan, now: float) -> Failed | GatewayError:
-        """What the caller is told where no target has answered."""
-        if self.last is not None:
-            return self.last
-        if self.refused is not None:
-            return self.refused
-        opens = min(c.destination.vitals.breaker.retry_at for c in plan.order)
-        return GatewayError(
-            "unavailable",
-            "Every provider that could answer this has been failing, and is left alone for a moment. "
-            "Try again.",
-            code="targets_unavailable",
-            retry_after=max(1.0, opens - now),
-        )
-
-
-def _filtered(won: Whole | Flow) -> bool:
-    return isinstance(won, Whole) and won.answer.stop in ("content_filter", "refusal")
-
-
-async def _hand_over(whole: Whole, outcome: Outcome, reply: Reply) -> None:
-    converted = whole.answer
-    outcome.status = 200
-    outcome.stop = converted.stop
-    outcome.answered_model = converted.model
-    outcome.notes = whole.notes
-    outcome.upstream_request_id = whole.upstream_request_id
-    if converted.usage is not None:
-        outcome.usage, outcome.usage_known = converted.usage, True
-        _price(outcome, whole.asking.destination)
-    await reply.whole(outcome, converted.body)
-
-
-async def _close(flow: Flow, outcome: Outcome, reply: Reply) -> None:
-    """The provider's stream is over: for good, or short of its end."""
-    bridge = flow.bridge
-    if bridge.failure is not None:
-        # The caller has the error event already; it ends the stream.
-        outcome.error_detail = "an error event inside the stream"
-        outcome.error = bridge.failure.kind
-    elif not bridge.complete:
-        raise from_cut(flow.asking.destination).error
-    elif not reply.begun:
-        outcome.status = 200
-        await reply.begin(outcome)
-    await reply.end()
-
-
-async def _give_up(failure: Failed, outcome: Outcome, reply: Reply) -> None:
-    """Tells the caller of the last failure: in the provider's words where they are in its dialect."""
-    outcome.error_detail = failure.detail
-    relayed = failure.relayed
-    if relayed is None:
-        raise failure.error
-    outcome.error, outcome.status = relayed.kind, relayed.status
-    await reply.whole(outcome, relayed.body, relayed.headers)
-
-
-def _take_account(flow: Flow, outcome: Outcome) -> None:
-    """What the stream has told so far; before the piece that completes it is handed on, so that its
-    account is written before the caller can have all of it."""
-    bridge = flow.bridge
-    outcome.stop = bridge.stop
-    outcome.complete = bridge.complete
-    if bridge.usage is not None:
-        outcome.usage, outcome.usage_known = bridge.usage, True
-        _price(outcome, flow.asking.destination)
-
-
-def _price(outcome: Outcome, destination: Destination) -> None:
-    if destination.facts.prices is not None:
-        outcome.cost = cost_of(outcome.usage, destination.facts.prices)
+async def _end(tasks: Sequence["asyncio.Future[Whole | Flow | None]"], won: object) -> None:
+    """Cancels what still runs, and lets go of an answer that came too late."""
+    for task in tasks:
+        task.cancel()
+    for found in await asyncio.gather(*tasks, return_exceptions=True):
+        if found is won or not isinstance(found, Whole | Flow):
+            continue
+        attempt, prices = found.asking.attempt, found.asking.destination.facts.prices
+        attempt.error = "cancelled"
+        if isinstance(found, Flow):
+            found.stream.close()
+            found.asking.leave()
+        elif found.answer.usage is not None and prices is not None:
+            attempt.cost = cost_of(found.answer.usage, prices)

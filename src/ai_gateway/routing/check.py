@@ -44,6 +44,20 @@ def route_problems(
         message = unreachable(directory, target.model)
         if message is not None:
             report(field, f"cannot be reached: {message}", "Name a model of a configured provider.")
+    aside = [] if route.shadow is None else [(".shadow.model", route.shadow.model)]
+    if route.experiment is not None:
+        names = [variant.name for variant in route.experiment.variants]
+        if len(set(names)) < len(names):
+            report(".experiment.variants", "hold a name twice", "Name each once.")
+        aside += [
+            (f".experiment.variants[{number}].model", variant.model)
+            for number, variant in enumerate(route.experiment.variants)
+            if variant.model is not None
+        ]
+    for field, model in aside:
+        message = unreachable(directory, model)
+        if message is not None:
+            report(field, f"cannot be reached: {message}", "Name a model of a configured provider.")
     return found
 
 

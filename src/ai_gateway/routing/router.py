@@ -7,12 +7,13 @@ from itertools import count
 from random import Random
 
 from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from ai_gateway.dialects.exchange import ChatExchange, Exchange
 from ai_gateway.model.call import Caller, Operation, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import UNRESTRICTED, Policy
-from ai_gateway.model.route import Route
+from ai_gateway.model.route import Route, RouteTarget
 
 from .destinations import Destination, Directory
 from .keys import Doors
@@ -111,6 +112,32 @@ class Router:
             limits=limits_of(found),
             turns=count(),
         )
+
+    def led_by(
+        self, resolved: Resolved, model: str, operation: Operation, dialect: str
+    ) -> Resolved:
+        """The same route with another model before its targets. Raises GatewayError."""
+        key = (operation, f"{resolved.name}\0{model}", dialect)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        first = Candidate(destination=self.directory.destination(operation, model, dialect))
+        target = first.destination.target
+        found = (
+            first,
+            *(c for c in resolved.candidates if c.destination.target != target),
+        )
+        targets = (RouteTarget(model=model), *resolved.route.targets)
+        made = replace(
+            resolved,
+            route=replace(resolved.route, strategy="priority", targets=targets),
+            candidates=found,
+            limits=limits_of(found),
+        )
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[key] = made
+        return made
 
     def plan(
         self, resolved: Resolved, exchange: Exchange, request: Request, caller: Caller

@@ -111,6 +111,10 @@ METRICS: tuple[Metric, ...] = (
            help="Changes of circuit breakers, by the state they came to and why they left closed."),
     Metric(name="gateway_retries_refused_total", kind="counter",
            help="Retries that were not made because too many calls were being tried again."),
+    Metric(name="gateway_experiments_stopped_total", kind="counter", labels=("route",),
+           help="Experiments that their guard stopped."),
+    Metric(name="gateway_shadows_dropped_total", kind="counter",
+           help="Copies of calls that were not sent because too many were under way."),
     # Load
     Metric(name="gateway_queue_depth", kind="gauge",
            help="Calls that wait because MAX_IN_FLIGHT are in hand."),

@@ -8,11 +8,14 @@ from msgspec import Struct
 from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.book import RouteBook
+from ai_gateway.routing.experiments import Experiments
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import VitalsBook
+from ai_gateway.storage.database import Database
 
 from .actions import action_routes
 from .cache import cache_routes
+from .experiments import experiment_routes
 from .health import health_routes
 from .keys import Changed, key_routes
 from .route import AdminRoute
@@ -38,6 +41,8 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     readiness: Readiness
     cache: Cache | NoCache
     clock: Callable[[], float]
+    experiments: Experiments
+    database: Database
 
 
 def admin_table(parts: AdminParts) -> list[AdminRoute]:
@@ -48,5 +53,6 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *usage_routes(parts.ledger),
         *cache_routes(parts.cache),
         *route_routes(parts.routes, parts.router, parts.clock),
+        *experiment_routes(parts.router, parts.experiments, parts.database),
         *health_routes(parts.vitals, parts.readiness, parts.clock),
     ]
