@@ -82,7 +82,7 @@ class _Group:
 
     def nearest(self, vector: Vector, count: int) -> list[Neighbour]:
         if self._graph is not None:
-            found = self._graph.search(vector, count)
+            found = self._graph.search(vector, count, threads=1)
             return [
                 Neighbour(self._by_number[int(number)], 1.0 - float(distance))
                 for number, distance in zip(found.keys, found.distances, strict=True)
@@ -104,7 +104,7 @@ class _Group:
     def _add_to_graph(self, item: Item, vector: Vector) -> None:
         item.row = self._next
         self._next += 1
-        self._graph.add(item.row, vector)
+        self._graph.add(item.row, vector, threads=1)
         self._by_number[item.row] = item
 
 
