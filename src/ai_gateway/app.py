@@ -14,6 +14,7 @@ from msgspec import Struct
 from ai_gateway import __version__
 from ai_gateway.access.build import AccessSettings, open_access
 from ai_gateway.catalogue.catalogue import Catalogue
+from ai_gateway.edge.admin.audit import AuditParts
 from ai_gateway.edge.admin.table import AdminParts
 from ai_gateway.edge.asgi import App
 from ai_gateway.edge.held import Holdings
@@ -31,7 +32,7 @@ from ai_gateway.ledger.ledger import NoLedger
 from ai_gateway.limits.limits import NoSpending
 from ai_gateway.load.turnstile import Turnstile
 from ai_gateway.model.call import GATEWAY_ITSELF
-from ai_gateway.parts import cache_of, limits_of, open_state, tracing_of
+from ai_gateway.parts import audit_of, cache_of, limits_of, open_state, tracing_of
 from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
@@ -124,11 +125,13 @@ async def open_gateway(
         log.event(level, event, why=why or None)
 
     database_lost = metrics.counter("gateway_database_lost_total").of()
+    audit_key = None if settings.audit_key is None else settings.audit_key.reveal().encode()
     database = Database(
         database_url(
             None if settings.database_url is None else settings.database_url.reveal(),
             settings.data_dir,
-        )
+        ),
+        audit_key,
     )
     opened = await open_access(
         AccessSettings(
@@ -201,6 +204,9 @@ async def open_gateway(
     reloader.start()
     performer = Performer(client, timeouts, random=random)
     metrics.read("gateway_retries_refused_total", lambda: float(performer.budget.refused))
+    audit = audit_of(settings, database, audit_key, metrics, log)
+    readiness.add_note(audit.note)
+    audit.start()
     guardrails = build_guardrails(
         settings.guardrails,
         count=metrics.count_guardrail,
@@ -246,6 +252,7 @@ async def open_gateway(
         guardrails=guardrails,
         tracing=tracing,
         cache=cache,
+        audit=audit.auditor,
     )
     shelf = FileShelf(settings.data_dir / "files", most_bytes=settings.max_upload_bytes)
     batches = BatchRunner(
@@ -281,6 +288,7 @@ async def open_gateway(
                 clock=perf_counter,
                 experiments=experiments,
                 database=database,
+                audit=AuditParts(search=audit.search, record_act=audit.record_act, key=audit_key),
             ),
             holdings=Holdings(
                 store=holdings,
@@ -329,6 +337,7 @@ async def open_gateway(
         await opened.close()
         if account is not None:
             await account.close()
+        await audit.close()
         await database.close()
         client.close()
         lag.close()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from ai_gateway import __version__
 from ai_gateway.access.listening import listening_is_safe
+from ai_gateway.commands.audit import add_audit
+from ai_gateway.commands.audit import run as run_audit
 from ai_gateway.commands.keys import add_keys, add_tenants, print_hash
 from ai_gateway.commands.keys import run as run_keys
 from ai_gateway.commands.migrate import run as run_migrate
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_tenants(commands, config)
     commands.add_parser("migrate", parents=[config], help="bring the database to its newest form")
     add_cache(commands)
+    add_audit(commands, config)
     given = parser.parse_args(arguments)
     match given.command:
         case "check":
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _with_settings(given.config, lambda settings: run_keys(settings, given))
         case "cache":
             return run_tune(given)
+        case "audit":
+            return _with_settings(given.config, lambda settings: run_audit(settings, given))
         case "migrate":
             return _with_settings(given.config, run_migrate)
         case _:

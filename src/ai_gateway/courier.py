@@ -24,17 +24,25 @@ class Courier(Generic[Item]):
         batch: int,
         every: float,
         lost: Callable[[Loss, int], None],
+        weigh: Callable[[Item], int] | None = None,
+        most_weight: int = 0,
     ) -> None:
         """`deliver` may block; whatever it raises is a failed delivery, and its batch is lost.
 
         `most` items wait at most; a delivery takes up to `batch` of them, `every` seconds or as soon as
-        there is a batch. `lost` is told "full" on the loop's thread and "failed" on the courier's.
+        there is a batch. `lost` is told "full" on the thread that puts and "failed" on the courier's. Where `weigh` is given, what waits
+        weighs `most_weight` at most.
         """
         self._deliver = deliver
         self._most = most
         self._batch = batch
         self._every = every
         self._lost = lost
+        self._weigh = weigh
+        self._most_weight = most_weight
+        # Each is written by one thread alone; what waits is their difference.
+        self._weight_put = 0
+        self._weight_taken = 0
         self._queue: deque[Item] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -48,20 +56,35 @@ class Courier(Generic[Item]):
         return len(self._queue)
 
     @property
+    def closing(self) -> bool:
+        """No time is left for trying again."""
+        return self._closing
+
+    @property
     def trouble(self) -> str | None:
         """What the last delivery failed of; None where it went well."""
         return self._failed_last
 
     def start(self) -> None:
-        self._started = True
-        self._thread.start()
+        """Once; the first `put` does it otherwise."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
 
     def put(self, item: Item) -> bool:
         """False where it was dropped."""
         if len(self._queue) >= self._most or self._given_up:
             self._lost("full", 1)
             return False
+        if self._weigh is not None:
+            weight = self._weigh(item)
+            if self._weight_put - self._weight_taken + weight > self._most_weight:
+                self._lost("full", 1)
+                return False
+            self._weight_put += weight
         self._queue.append(item)
+        if not self._started:
+            self.start()
         if len(self._queue) == self._batch:
             self._wake.set()
         return True
@@ -95,9 +118,12 @@ class Courier(Generic[Item]):
         queue = self._queue
         while queue and len(items) < self._batch:
             items.append(queue.popleft())
+        weight = 0 if self._weigh is None else sum(self._weigh(item) for item in items)
         try:
             self._deliver(items)
             self._failed_last = None
         except Exception as error:  # a background loop: counted here, told by `trouble`
             self._failed_last = f"{type(error).__name__}: {error}"
             self._lost("failed", len(items))
+        # Only now is their memory free.
+        self._weight_taken += weight

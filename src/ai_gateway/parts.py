@@ -6,8 +6,11 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from ai_gateway import __version__
+from ai_gateway.audit.auditor import Sink
+from ai_gateway.audit.build import AuditSettings, Counts, OpenAudit
 from ai_gateway.caching.build import AskItself, build_cache
 from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.courier import Loss
 from ai_gateway.limits.limits import BudgetWarning, Limits, Spending
 from ai_gateway.limits.rules import GatewayRules
 from ai_gateway.model.policy import RateLimit
@@ -16,6 +19,7 @@ from ai_gateway.settings.otlp import read_headers
 from ai_gateway.settings.tree import Settings
 from ai_gateway.state.memory import MemoryState
 from ai_gateway.state.store import State
+from ai_gateway.storage.database import Database
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.sampling import Sampling
@@ -49,6 +53,51 @@ def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
         lost=lambda reason, count: drops[reason].add(count),
     )
     return Tracing(sampling, exporter, frozenset(settings.trace_propagate_to))
+
+
+def audit_of(
+    settings: Settings, database: Database, key: bytes | None, metrics: Metrics, log: Log
+) -> OpenAudit:
+    records = metrics.counter("gateway_audit_records_total")
+    dropped = metrics.counter("gateway_audit_dropped_total")
+
+    def lost(sink: str) -> Callable[[Loss, int], None]:
+        drops = {reason: dropped.of(sink, reason) for reason in ("full", "failed", "closing")}
+        return lambda reason, count: drops[reason].add(count)
+
+    counts = Counts(
+        written={sink: records.of(sink).add for sink in ("database", "jsonl", "otlp")},
+        lost={sink: lost(sink) for sink in ("capture", "database", "jsonl", "otlp")},
+    )
+
+    def otlp() -> Sink:
+        from ai_gateway.audit.otlp import LogsTarget, OtlpSink
+
+        assert settings.logs is not None
+        headers = "" if settings.otlp_headers is None else settings.otlp_headers.reveal()
+        target = LogsTarget(
+            endpoint=settings.logs.url,
+            protocol=settings.logs.protocol,
+            headers=read_headers(headers),
+            service_name=settings.service_name,
+            instance=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        return OtlpSink(
+            target, __version__, written=counts.written["otlp"], lost=counts.lost["otlp"]
+        )
+
+    return OpenAudit(
+        AuditSettings(
+            level=settings.audit,
+            options=settings.audit_options,
+            directory=settings.data_dir / "audit",
+            key=key,
+        ),
+        database,
+        counts=counts,
+        on_event=log.event,
+        otlp=None if settings.logs is None else otlp,
+    )
 
 
 def cache_of(

@@ -14,6 +14,7 @@ from time import perf_counter, time
 from msgspec.structs import replace
 
 from ai_gateway.access.access import Access
+from ai_gateway.audit.auditor import Auditor
 from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.dialects.exchange import ChatExchange, Exchange, Named, open_exchange
 from ai_gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -57,6 +58,7 @@ class Pipeline:
         log: Log,
         responses: ResponseKeeper,
         cache: Cache | NoCache,
+        audit: Auditor,
         guardrails: Guardrails | None = None,
         tracing: Tracing = NOT_TRACED,
     ) -> None:
@@ -74,6 +76,7 @@ class Pipeline:
         self._log = log
         self._tracing = tracing
         self._experiments = experiments
+        self._audit = audit
         self._shadows = Shadows(
             router,
             performer,
@@ -111,6 +114,7 @@ class Pipeline:
             resolved = self._resolve(exchange, caller, outcome)
             if resolved.route.experiment is not None:
                 request, exchange, resolved = self._assign(request, exchange, resolved, outcome)
+            reply = self._audit.watch(outcome, reply, caller.policy.audit, resolved.route.audit)
             back = reply
             if self._guardrails is not None:
                 names = self._guardrails.chosen(caller.policy.guardrails, resolved.route.guardrails)
@@ -163,10 +167,12 @@ class Pipeline:
         Raises GatewayError, which the edge renders.
         """
         outcome.call_id = new_call_id()
+        outcome.trace = self._tracing.begin(request.headers)
         admission: Admission | None = None
         entered = False
         try:
             caller = outcome.caller = await self._access.caller(request.headers)
+            self._audit.without_bodies(outcome, caller.policy.audit)
             if not passing.endless:
                 # What may stay open for ever must not hold a place in the queue.
                 await self._turnstile.enter(caller.policy.priority)
@@ -234,6 +240,7 @@ class Pipeline:
             timeout=timeout,
         )
         outcome = Outcome(request=request, call_id=new_call_id(), caller=caller)
+        self._audit.without_bodies(outcome, caller.policy.audit)
         reply = KeptReply()
         try:
             exchange = self._parse(request, outcome)
@@ -324,6 +331,7 @@ class Pipeline:
         outcome.total_seconds = perf_counter() - outcome.request.received
         self._ledger.record(outcome)
         self._metrics.observe_call(outcome, self._tracing.finish(outcome))
+        self._audit.record(outcome)
         self._log.call(outcome)
 
 

@@ -44,7 +44,9 @@ class Two(Struct):
 async def two(database: dict[str, str]) -> AsyncIterator[Two]:
     async with (
         providing(answers(ANSWER)) as provider,
-        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN, **database}) as running,
+        serving(
+            {**in_front_of(provider), "ADMIN_KEY": ADMIN, "AUDIT": "full", **database}
+        ) as running,
     ):
         for tenant in ("acme", "other"):
             await admin(running, "POST", "/admin/tenants", {"id": tenant})
@@ -53,7 +55,7 @@ async def two(database: dict[str, str]) -> AsyncIterator[Two]:
         other_key, _ = await made(running, tenant="other")
         assert (await ask("POST", running.url + CHAT, ASKED, acme_key)).status == 200
         record = (await settled(running, 1))[0]
-        ids = {"keys": acme["id"], "tenants": "acme", "calls": record["id"]}
+        ids = {"keys": acme["id"], "tenants": "acme", "calls": record["id"], "audit": record["id"]}
         ids["cache"] = "gw:{acme}:cache:0"
         yield Two(running, acme_key, ids, other_admin, other_key)
 

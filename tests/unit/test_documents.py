@@ -12,6 +12,7 @@ import pytest
 from scripts.generate_documents import DOCUMENTS
 
 from ai_gateway.edge.calls import CALL_ROUTES
+from ai_gateway.model.audit import AuditRecord
 from ai_gateway.settings.declared import SETTINGS
 from ai_gateway.settings.sections import SECTIONS
 from ai_gateway.settings.tree import Settings
@@ -32,16 +33,26 @@ def test_every_setting_is_declared_once() -> None:
     assert (
         declared
         == set(Settings.__struct_fields__)
-        - {"providers", "secret_files", "warnings", "traces"}
+        - {"providers", "secret_files", "warnings", "traces", "logs"}
         - sections
     )
     variables = [v for s in SETTINGS for v in (s.variable, *s.aliases)]
     assert len(variables) == len(set(variables))
 
 
-def test_every_log_field_is_documented() -> None:
-    page = (ROOT / "docs/operations.md").read_text()
-    assert [f for f in CallLine.__struct_fields__ if f"`{f}`" not in page] == []
+def fields_in(page: str, heading: str) -> list[str]:
+    """The names in the first column of the table under a heading."""
+    section = (ROOT / page).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", section, re.M)
+    return [name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)]
+
+
+def test_log_fields_and_their_table_are_the_same() -> None:
+    assert sorted(fields_in("docs/operations.md", "Log")) == sorted(CallLine.__struct_fields__)
+
+
+def test_audit_fields_and_their_table_are_the_same() -> None:
+    assert sorted(fields_in("docs/audit.md", "Fields")) == sorted(AuditRecord.__struct_fields__)
 
 
 def test_every_header_and_endpoint_is_documented() -> None:

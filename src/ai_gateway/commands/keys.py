@@ -112,7 +112,8 @@ async def _run(settings: Settings, given: argparse.Namespace) -> int:
 
 def open_database(settings: Settings) -> Database:
     url = None if settings.database_url is None else settings.database_url.reveal()
-    return Database(database_url(url, settings.data_dir))
+    key = None if settings.audit_key is None else settings.audit_key.reveal().encode()
+    return Database(database_url(url, settings.data_dir), key)
 
 
 async def _create(administration: "Administration", given: argparse.Namespace) -> int:

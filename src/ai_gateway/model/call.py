@@ -7,7 +7,8 @@ from typing import Literal
 from msgspec import Struct, field
 
 from .answer import StopReason
-from .policy import UNRESTRICTED, Policy
+from .audit import Captured
+from .policy import UNRESTRICTED, AuditLevel, Policy
 from .trace import Trace
 from .usage import NO_USAGE, Usage
 
@@ -115,6 +116,10 @@ class Outcome(Struct, kw_only=True):
     stages: list[tuple[str, float, float]] = field(default_factory=list[tuple[str, float, float]])
     """Steps on the path that took their time (`admit`, `recall`): name, begun and ended, by
     `time.perf_counter()`. Only where a trace is there to show them."""
+    audit: AuditLevel | None = None
+    """How much of it is kept; None: as the gateway's setting says."""
+    answer: Captured | None = None
+    """What the caller was sent, where the audit keeps it."""
     caller: Caller | None = None
     requested_model: str = ""
     route: str | None = None

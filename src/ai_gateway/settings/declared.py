@@ -238,6 +238,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="otlp_traces_endpoint", variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
             default=None, parse=_url, group="telemetry",
             doc="The whole address for traces, where it differs."),
+    Setting(name="otlp_logs_endpoint", variable="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", default=None,
+            parse=_url, group="telemetry",
+            doc="The whole address for the audit's log records, where it differs."),
     Setting(name="otlp_protocol", variable="OTEL_EXPORTER_OTLP_PROTOCOL", default="http/protobuf",
             parse=_one_of("http/protobuf", "grpc"), group="telemetry", doc="How it is spoken to."),
     Setting(name="otlp_headers", variable="OTEL_EXPORTER_OTLP_HEADERS", default=None, parse=_text,
@@ -262,8 +265,13 @@ SETTINGS: tuple[Setting, ...] = (
             doc="Providers, by name, that are sent `traceparent`: servers of your own. None by "
                 "default, since a public provider has no use for it."),
     Setting(name="audit", variable="AUDIT", default="off",
-            parse=_one_of("off", "metadata", "full"), group="telemetry", in_effect=False,
-            doc="How much of each call is kept for audit."),
+            parse=_one_of("off", "metadata", "full"), group="telemetry",
+            doc="How much of each call is kept for audit: nothing, all but the bodies, or all. A key's "
+                "or tenant's policy and a route may say otherwise."),
+    Setting(name="audit_key", variable="AUDIT_KEY", default=None, parse=_text, secret=True,
+            group="telemetry",
+            doc="Makes the hashes over the audit such that only its holder can make them. To be kept "
+                "away from the database."),
     Setting(name="prices", variable="PRICES", default=None, parse=_text, group="models",
             doc="A price file in the form of the shipped prices.json; its models come first."),
 )  # fmt: skip

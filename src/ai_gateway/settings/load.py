@@ -1,5 +1,6 @@
 """Environment and `gateway.yaml` -> Settings, or every problem at once."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ai_gateway.catalogue.provider import load_providers
+from ai_gateway.model.audit import Audit
 from ai_gateway.model.key import ConfiguredKey, TokenIssuer
 
 from .declared import BY_NAME, SETTINGS, Setting
 from .findings import Findings
-from .otlp import TracesEndpoint, traces_endpoint
+from .otlp import OtlpEndpoint, logs_endpoint, traces_endpoint
 from .provider_settings import ProviderReader
 from .secret import Secret
 from .sections import SECTIONS, Section, read_section
@@ -54,7 +56,8 @@ class _Loader:
         sections = {section.name: self._section(section) for section in SECTIONS}
         self._check_access(sections["keys"], sections["auth"])
         providers = ProviderReader(self._found, self._known).read()
-        traces = self._traces(values)
+        traces, logs = self._traces(values), self._logs(values)
+        self._check_audit(sections["audit_options"], logs)
         self._warn_of_near_misses()
         if self._found.problems:
             raise SettingsError(self._found.problems)
@@ -63,11 +66,40 @@ class _Loader:
             **sections,
             providers=providers,
             traces=traces,
+            logs=logs,
             secret_files=tuple(self._found.secret_files),
             warnings=tuple(self._found.warnings),
         )
 
-    def _traces(self, values: Mapping[str, Any]) -> TracesEndpoint | None:
+    def _check_audit(self, audit: Audit | None, logs: OtlpEndpoint | None) -> None:
+        entry = self._found.entries.get("audit_options")
+        if audit is None or entry is None:
+            return
+        where = f"{self._found.file}:{entry.line}"
+        for pattern in audit.redact.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                name = "audit_options.redact.patterns"
+                self._found.problem(where, name, f"no regular expression: {error}", "Correct it.")
+        if "otlp" in audit.sinks and logs is None:
+            self._found.problem(
+                where,
+                "audit_options.sinks",
+                "otlp has nowhere to go",
+                "Set OTEL_EXPORTER_OTLP_ENDPOINT.",
+            )
+
+    def _logs(self, values: Mapping[str, Any]) -> OtlpEndpoint | None:
+        if values["otel_disabled"]:
+            return None
+        return logs_endpoint(
+            logs=values["otlp_logs_endpoint"],
+            everything=values["otlp_endpoint"],
+            protocol=values["otlp_protocol"],
+        )
+
+    def _traces(self, values: Mapping[str, Any]) -> OtlpEndpoint | None:
         if values["otel_disabled"]:
             return None
         try:

@@ -14,7 +14,7 @@ _SIGNAL_PATH = "/v1/traces"
 _OLD_PORTS = frozenset({14268, 14250, 6831, 6832, 5778, 9411})
 
 
-class TracesEndpoint(Struct, frozen=True, kw_only=True):
+class OtlpEndpoint(Struct, frozen=True, kw_only=True):
     url: str
     """HTTP: with the path; gRPC: scheme, host and port."""
     protocol: Literal["http/protobuf", "grpc"]
@@ -27,19 +27,34 @@ def traces_endpoint(
     everything: str | None,
     jaeger: str | None,
     protocol: Literal["http/protobuf", "grpc"],
-) -> TracesEndpoint | None:
+) -> OtlpEndpoint | None:
     """None where no variable is set. Raises ValueError for a JAEGER_ENDPOINT that is no address."""
     if traces is not None:
-        return TracesEndpoint(url=traces, protocol=protocol)
+        return OtlpEndpoint(url=traces, protocol=protocol)
     if everything is not None:
         url = everything if protocol == "grpc" else everything + _SIGNAL_PATH
-        return TracesEndpoint(url=url, protocol=protocol)
+        return OtlpEndpoint(url=url, protocol=protocol)
     if jaeger is not None:
         return _from_jaeger(jaeger)
     return None
 
 
-def _from_jaeger(given: str) -> TracesEndpoint:
+def logs_endpoint(
+    *,
+    logs: str | None,
+    everything: str | None,
+    protocol: Literal["http/protobuf", "grpc"],
+) -> OtlpEndpoint | None:
+    """None where no variable is set. (Jaeger takes no logs.)"""
+    if logs is not None:
+        return OtlpEndpoint(url=logs, protocol=protocol)
+    if everything is None:
+        return None
+    url = everything if protocol == "grpc" else everything + "/v1/logs"
+    return OtlpEndpoint(url=url, protocol=protocol)
+
+
+def _from_jaeger(given: str) -> OtlpEndpoint:
     parts = urlsplit(given if "://" in given else f"http://{given}")
     try:
         port = parts.port
@@ -49,17 +64,17 @@ def _from_jaeger(given: str) -> TracesEndpoint:
         raise ValueError("an address such as http://jaeger:4318")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if port == 4317:
-        return TracesEndpoint(url=f"{parts.scheme}://{host}:4317", protocol="grpc")
+        return OtlpEndpoint(url=f"{parts.scheme}://{host}:4317", protocol="grpc")
     if port in _OLD_PORTS or parts.path == "/api/traces":
         url = f"{parts.scheme}://{host}:4318{_SIGNAL_PATH}"
-        return TracesEndpoint(
+        return OtlpEndpoint(
             url=url,
             protocol="http/protobuf",
             warning=f"JAEGER_ENDPOINT names an address of Jaeger's old protocol; "
             f"traces go by OTLP to {url}. Set OTEL_EXPORTER_OTLP_ENDPOINT to say otherwise.",
         )
     path = parts.path.rstrip("/") or _SIGNAL_PATH
-    return TracesEndpoint(
+    return OtlpEndpoint(
         url=f"{parts.scheme}://{host}:{port or 4318}{path}", protocol="http/protobuf"
     )
 

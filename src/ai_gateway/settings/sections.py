@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
+from ai_gateway.model.audit import Audit
 from ai_gateway.model.cache import CacheSettings
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
@@ -42,6 +43,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="cache", type=CacheSettings, default=CacheSettings()),
     Section(name="guardrails", type=dict[str, Guardrail], default={}),
     Section(name="mcp_servers", type=dict[str, McpServer], default={}),
+    Section(name="audit_options", type=Audit, default=Audit()),
 )
 
 _PATH = re.compile(r" - at `(?:key in )?\$([^`]*)`$")

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ai_gateway.catalogue.provider import Provider
+from ai_gateway.model.audit import Audit
 from ai_gateway.model.cache import CacheSettings
 from ai_gateway.model.guardrail import Guardrail
 from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
@@ -14,7 +15,7 @@ from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.redis_address import RedisAddress
 from ai_gateway.model.route import Route
 
-from .otlp import TracesEndpoint
+from .otlp import OtlpEndpoint
 from .secret import Secret
 
 SamplerName = Literal[
@@ -72,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     jaeger_endpoint: str | None
     otlp_endpoint: str | None
     otlp_traces_endpoint: str | None
+    otlp_logs_endpoint: str | None
     otlp_protocol: Literal["http/protobuf", "grpc"]
     otlp_headers: Secret | None
     otel_disabled: bool
@@ -80,9 +82,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     traces_ratio: float
     trace_slow_seconds: float
     trace_propagate_to: tuple[str, ...]
-    traces: TracesEndpoint | None
+    traces: OtlpEndpoint | None
     """What the variables about it come to; None: nothing is exported."""
+    logs: OtlpEndpoint | None
     audit: Literal["off", "metadata", "full"]
+    audit_key: Secret | None
+    audit_options: Audit
     log_level: Literal["debug", "info", "warning", "error"]
     max_in_flight: int
     max_queue: int

@@ -4,7 +4,7 @@ Everything here may wait; nothing on the path of a call does, but for the look-u
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -33,8 +33,10 @@ class Database:
     DatabaseUnavailable where it cannot be reached; errors in statements are SQLAlchemy's own.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, audit_key: bytes | None = None) -> None:
+        """`audit_key`: what the chain over administrators' acts is made with (`hash_chain`)."""
         self._url = url
+        self._audit_key = audit_key
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
 
@@ -55,7 +57,7 @@ class Database:
                 loop = asyncio.get_running_loop()
                 # The import takes a quarter of a second, which calls should not wait.
                 await loop.run_in_executor(None, _import)
-                engine = _make_engine(self._url)
+                engine = _make_engine(self._url, {"gateway_audit_key": self._audit_key})
                 try:
                     await _migrate(engine)
                 except BaseException:
@@ -109,7 +111,7 @@ def _import() -> None:
         import_module(name)
 
 
-def _make_engine(url: str) -> "AsyncEngine":
+def _make_engine(url: str, options: Mapping[str, Any]) -> "AsyncEngine":
     from sqlalchemy.ext.asyncio import create_async_engine
 
     if url.startswith("postgresql"):
@@ -120,10 +122,13 @@ def _make_engine(url: str) -> "AsyncEngine":
             pool_timeout=_WAIT_SECONDS,
             pool_pre_ping=True,
             connect_args={"timeout": _WAIT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+            execution_options=dict(options),
         )
     path = Path(url.partition(":///")[2])
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, connect_args={"timeout": _WAIT_SECONDS})
+    engine = create_async_engine(
+        url, connect_args={"timeout": _WAIT_SECONDS}, execution_options=dict(options)
+    )
     _prepare_sqlite(engine)
     return engine
 

@@ -153,6 +153,8 @@ admin_audit = Table(
     Column("tenant", String(64)),
     Column("target", Text),
     Column("detail", Text, nullable=False),
+    Column("seq", BigInteger),
+    Column("hash", String(64)),
     Index("admin_audit_tenant", "tenant", "id"),
 )
 """Who changed what through the admin API or the command line. Never a secret."""
@@ -204,3 +206,61 @@ feedback = Table(
     PrimaryKeyConstraint("tenant", "call", "user"),
 )
 """What a user said of a call, by the call's id or the request's. The last word counts."""
+audit = Table(
+    "audit",
+    metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("trace_id", String(32)),
+    Column("tenant", String(64), nullable=False),
+    Column("user", Text, nullable=False),
+    Column("key_id", String(64)),
+    Column("tags", Text, nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("dialect", String(32), nullable=False),
+    Column("requested_model", Text, nullable=False),
+    Column("route", Text),
+    Column("provider", String(64)),
+    Column("model", Text),
+    Column("stream", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", String(32)),
+    Column("cache", String(16)),
+    Column("attempts", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_pico", BigInteger),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("guardrails", Text, nullable=False),
+    Column("request_bytes", BigInteger, nullable=False),
+    Column("response_bytes", BigInteger, nullable=False),
+    Column("request", Text),
+    Column("response", Text),
+    Column("redacted", Text, nullable=False),
+    Column("cut", Text),
+    Column("chain", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("audit_tenant", "tenant", "id"),
+    Index("audit_request", "request_id"),
+    Index("audit_chain", "chain", "seq", unique=True),
+)
+"""A row a call, in the words of `model.audit.AuditRecord`, with its place in a chain of hashes. Text is
+found by SQLite's FTS5 (the table `audit_text`) or PostgreSQL's index `audit_search`."""
+
+audit_chains = Table(
+    "audit_chains",
+    metadata,
+    Column("chain", String(16), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("first_hash", String(64), nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+)
+"""A chain for each process that keeps an audit, and `acts` for `admin_audit`: from after which record it
+runs (older ones were let go of), and its end."""

@@ -143,6 +143,11 @@ METRICS: tuple[Metric, ...] = (
            "to close was over (closing)."),
     Metric(name="gateway_config_reloads_total", kind="counter", labels=("outcome",),
            help="Times that gateway.yaml was read anew: good, or refused and not in force."),
+    Metric(name="gateway_audit_records_total", kind="counter", labels=("sink",),
+           help="Audit records kept, by sink: database, jsonl, otlp."),
+    Metric(name="gateway_audit_dropped_total", kind="counter", labels=("sink", "reason"),
+           help="Audit records given up: the queue was full, the sink failed, or the time to close was "
+           "over (closing). Sink `capture`: before they came to any. Anything but 0 wants a look."),
     Metric(name="gateway_build_info", kind="gauge", labels=("version", "python"), workers="max",
            help="What is running; always 1."),
     # The process

@@ -14,6 +14,7 @@ from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.storage.database import Database
 
 from .actions import action_routes
+from .audit import AuditParts, audit_routes
 from .cache import cache_routes
 from .experiments import experiment_routes
 from .health import health_routes
@@ -43,6 +44,7 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     experiments: Experiments
     database: Database
+    audit: AuditParts
 
 
 def admin_table(parts: AdminParts) -> list[AdminRoute]:
@@ -55,4 +57,5 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *route_routes(parts.routes, parts.router, parts.clock),
         *experiment_routes(parts.router, parts.experiments, parts.database),
         *health_routes(parts.vitals, parts.readiness, parts.clock),
+        *audit_routes(parts.audit),
     ]
