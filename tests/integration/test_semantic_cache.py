@@ -11,7 +11,17 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.integration.test_caching import CHAT, MESSAGES, asked, chat_answer, how, text_of
-from tests.serving import Got, Provider, Running, answers, in_front_of, post, providing, serving
+from tests.serving import (
+    Got,
+    Provider,
+    Running,
+    answers,
+    get,
+    in_front_of,
+    post,
+    providing,
+    serving,
+)
 
 RESET = "How do I reset my Gmail password?"
 RESET_TOO = "How can I reset a Gmail password?"
@@ -268,3 +278,21 @@ async def test_one_tenants_answer_is_never_anothers(monkeypatch: pytest.MonkeyPa
             own = await post(running.url + CHAT, asked(RESET_TOO), by("KEY_A"))
     assert [how(got) for got in (first, other, own)] == ["miss", "miss", "semantic"]
     assert (text_of(other), text_of(exact), text_of(own)) == ("answer 2", "answer 2", "answer 1")
+
+
+async def test_a_hit_that_is_reported_as_wrong_is_evicted() -> None:
+    model = Model()
+    async with meant(model) as (_, running):
+        await ask(running, RESET)
+        hit = await post(running.url + CHAT, asked(RESET_TOO))
+        report = {"call_id": hit.headers["x-gateway-call-id"], "bad_cache_hit": True}
+        told = await post(running.url + "/v1/feedback", json.dumps(report).encode())
+        unknown = await post(
+            running.url + "/v1/feedback", b'{"call_id": "0", "bad_cache_hit": true}'
+        )
+        again = await ask(running, RESET_TOO)
+        metrics = (await get(running.url + "/metrics")).body
+    assert how(hit) == "semantic"
+    assert (told.status, unknown.status) == (204, 404)
+    assert again == ("miss", "answer 2")
+    assert b'cache_semantic_lookups_total{outcome="bad_hit"} 1' in metrics

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ai_gateway.access.access import Access
+from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.routing.experiment_report import Feedback
 from ai_gateway.storage.database import Database, DatabaseUnavailable
@@ -27,13 +28,16 @@ class NewFeedback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     score: Annotated[float, Meta(ge=-1000, le=1000)] | None = None
     label: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     comment: Annotated[str, Meta(max_length=10_000)] | None = None
+    bad_cache_hit: bool = False
+    """The answer was found by meaning and is another question's: it is evicted. Needs `call_id`."""
 
 
 class FeedbackEndpoint:
     """Feedback counts for calls of the caller's own tenant; of the same user the last word counts."""
 
-    def __init__(self, access: Access, database: Database | None) -> None:
+    def __init__(self, access: Access, database: Database | None, cache: Cache | NoCache) -> None:
         self._access = access
+        self._cache = cache
         self._database = database
 
     async def post(self, request: Request) -> Response:
@@ -48,6 +52,10 @@ class FeedbackEndpoint:
                     code="unsupported_media_type",
                 )
             given = _read(await read_body(request.receive, headers, _LARGEST))
+            if given.bad_cache_hit:
+                await self._evict(caller.tenant, given.call_id)
+                if given.score is None and given.label is None and given.comment is None:
+                    return Response(status_code=204)
             if self._database is None:
                 raise GatewayError(
                     "not_found", "No ledger is kept here, so feedback has no place.",
@@ -61,6 +69,15 @@ class FeedbackEndpoint:
         except CallerLeft:
             return Response(status_code=400)
         return Response(status_code=204)
+
+    async def _evict(self, tenant: str, call_id: str | None) -> None:
+        if call_id is None or not await self._cache.report_bad_hit(tenant, call_id):
+            raise GatewayError(
+                "not_found",
+                "No hit by meaning is known of this call_id (they are, for an hour).",
+                field="call_id",
+                code="cache_hit_not_found",
+            )
 
     async def _keep(self, database: Database, tenant: str, user: str, given: NewFeedback) -> None:
         await database.open()
@@ -88,7 +105,8 @@ def _read(body: bytes) -> NewFeedback:
         raise GatewayError(
             "invalid_request", "Give call_id or request_id, and not both.", field="call_id"
         )
-    if given.score is None and given.label is None and given.comment is None:
+    said = (given.score, given.label, given.comment) != (None, None, None)
+    if not said and not given.bad_cache_hit:
         raise GatewayError("invalid_request", "Give a score, a label or a comment.", field="score")
     return given
 

@@ -201,7 +201,7 @@ def _pages(parts: Parts) -> Starlette:
             Route("/v1/models/{id:path}", models.get),
             Route(
                 "/v1/feedback",
-                FeedbackEndpoint(parts.access, parts.feedback).post,
+                FeedbackEndpoint(parts.access, parts.feedback, parts.admin.cache).post,
                 methods=["POST"],
             ),
             Route("/v1/usage", UsageEndpoint(parts.access, parts.admin.ledger, parts.budgets).get),
