@@ -4,7 +4,8 @@
                           ^                 |
                           +---any failure---+
 
-It opens at half or more failures of at least 20 calls within 10 s, or at 5 failed connects in a row. It
+It opens at half or more failures of at least 20 calls within 10 s, or at 20 failures in a row (else the
+good calls from before a hard outage would keep it closed for seconds), or at 5 failed connects in a row. It
 stays open for 5 s, and twice as long each time a probe fails, up to 60 s. Half-open lets 1 probe
 through, then 3 at once. What a caller did wrong never counts, and neither does the end of a call that
 entered in another state: news of an outage must not reopen what has just been found well. The clock is
@@ -21,6 +22,7 @@ WINDOW_SECONDS = 10
 LEAST_CALLS = 20
 FAILURE_SHARE = 0.5
 CONNECT_FAILURES = 5
+FAILURES_IN_A_ROW = 20
 FIRST_OPEN_SECONDS = 5.0
 LONGEST_OPEN_SECONDS = 60.0
 _FIRST_PROBES = 1
@@ -41,6 +43,8 @@ class Breaker:
         "_open_seconds",
         "_passed",
         "_probes",
+        "_row",
+        "_row_since",
         "_second",
         "cause",
         "era",
@@ -62,6 +66,8 @@ class Breaker:
         self._on_change = on_change
         self._open_seconds = FIRST_OPEN_SECONDS
         self._connects = 0
+        self._row = 0
+        self._row_since = 0.0
         self._probes = 0
         self._passed = 0
         self._second = 0
@@ -96,7 +102,7 @@ class Breaker:
     def succeeded(self, now: float, era: int) -> None:
         if era != self.era:
             return
-        self._connects = 0
+        self._connects = self._row = 0
         self._advance(now)
         self._goods[self._second % WINDOW_SECONDS] += 1
         self._good += 1
@@ -113,6 +119,9 @@ class Breaker:
         self._bads[self._second % WINDOW_SECONDS] += 1
         self._bad += 1
         self._connects = self._connects + 1 if connect else 0
+        if self._row == 0 or now - self._row_since >= WINDOW_SECONDS:
+            self._row, self._row_since = 0, now
+        self._row += 1
         self._judge(now)
 
     def broke(self, now: float, era: int) -> None:
@@ -154,7 +163,7 @@ class Breaker:
         elif self.state == "closed":
             if self._connects >= CONNECT_FAILURES:
                 self._open(now, "connect")
-            elif (
+            elif self._row >= FAILURES_IN_A_ROW or (
                 self._good + self._bad >= LEAST_CALLS
                 and self._bad >= (self._good + self._bad) * FAILURE_SHARE
             ):
@@ -162,12 +171,12 @@ class Breaker:
 
     def _open(self, now: float, cause: Cause) -> None:
         self.retry_at = now + self._open_seconds
-        self._probes = self._passed = self._connects = 0
+        self._probes = self._passed = self._connects = self._row = 0
         self._become("open", cause)
 
     def _close(self) -> None:
         self._open_seconds = FIRST_OPEN_SECONDS
-        self._probes = self._passed = self._connects = self._good = self._bad = 0
+        self._probes = self._passed = self._connects = self._row = self._good = self._bad = 0
         self._goods = [0] * WINDOW_SECONDS
         self._bads = [0] * WINDOW_SECONDS
         self._become("closed", None)

@@ -46,6 +46,15 @@ def test_less_than_half_never_opens_it() -> None:
     assert breaker.state == "closed"
 
 
+def test_a_hard_outage_opens_it_whatever_was_good_before() -> None:
+    breaker = Breaker()
+    succeed(breaker, 100, 2000)
+    fail(breaker, 101, 19)
+    assert breaker.state == "closed"
+    fail(breaker, 101.1)
+    assert (breaker.state, breaker.cause) == ("open", "failures")
+
+
 def test_failures_older_than_the_window_are_forgotten() -> None:
     breaker = Breaker()
     fail(breaker, 100, 19)
