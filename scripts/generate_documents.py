@@ -5,6 +5,7 @@
 
 import re
 import sys
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -196,12 +197,20 @@ def dialect_matrix() -> str:
     return page()
 
 
+def board(name: str) -> str:
+    from scripts.dashboards import dashboard
+
+    return dashboard(name)
+
+
+BOARDS = ("overview", "cost", "providers", "cache", "limits", "slo")
 DOCUMENTS = {
     "env.example": env_example,
     "docs/configuration.md": configuration,
     "docs/providers.md": providers,
     "docs/operations.md": operations,
     "docs/dialect-matrix.md": dialect_matrix,
+    **{f"deploy/grafana/dashboards/{name}.json": partial(board, name) for name in BOARDS},
 }
 
 

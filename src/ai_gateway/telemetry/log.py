@@ -32,6 +32,7 @@ class CallLine(Struct, omit_defaults=True):
     level: str
     event: str
     request_id: str
+    call_id: str
     endpoint: str
     status: int
     duration_ms: float
@@ -40,6 +41,7 @@ class CallLine(Struct, omit_defaults=True):
     user: str | None = None
     key_id: str | None = None
     requested_model: str | None = None
+    route: str | None = None
     provider: str | None = None
     model: str | None = None
     answered_model: str | None = None
@@ -49,6 +51,8 @@ class CallLine(Struct, omit_defaults=True):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cost_usd: str | None = None
+    cache: str | None = None
+    saved_usd: str | None = None
     first_token_ms: float | None = None
     stop: str | None = None
     error: str | None = None
@@ -96,6 +100,7 @@ class Log:
                 level=level,
                 event="call",
                 request_id=outcome.request.id,
+                call_id=outcome.call_id,
                 endpoint=outcome.request.endpoint,
                 status=outcome.status,
                 duration_ms=round(total * 1000, 3),
@@ -104,6 +109,7 @@ class Log:
                 user=caller.user[:_LONGEST_NAME] if caller else None,
                 key_id=caller.key_id if caller else None,
                 requested_model=outcome.requested_model[:_LONGEST_NAME] or None,
+                route=outcome.route,
                 provider=target.provider if target else None,
                 model=target.model[:_LONGEST_NAME] if target else None,
                 answered_model=outcome.answered_model[:_LONGEST_NAME]
@@ -115,6 +121,8 @@ class Log:
                 output_tokens=usage.output_tokens if known else None,
                 cache_read_tokens=usage.cache_read_tokens or None,
                 cost_usd=None if outcome.cost is None else f"{outcome.cost:f}",
+                cache=outcome.cache,
+                saved_usd=None if outcome.saved is None else f"{outcome.saved:f}",
                 first_token_ms=None if first_token is None else round(first_token * 1000, 3),
                 stop=outcome.stop,
                 error=outcome.error,
