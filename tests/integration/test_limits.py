@@ -249,7 +249,7 @@ async def test_calls_in_flight_are_capped_and_those_who_leave_make_room(
         _, leaving = await asyncio.open_connection("127.0.0.1", running.port)
         body = json.dumps(ASKED).encode()
         leaving.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-user-id: ada\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx-user-id: ada\r\n"
             b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         )
         await eventually(lambda: len(provider.got) == 2)
