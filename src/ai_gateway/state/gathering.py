@@ -44,7 +44,7 @@ def script(text: bytes) -> Script:
 
 
 class Operation:
-    __slots__ = ("command", "failed", "future", "script")
+    __slots__ = ("command", "failed", "future", "script", "unheard")
 
     def __init__(
         self,
@@ -52,15 +52,21 @@ class Operation:
         script: Script | None,
         future: "asyncio.Future[Any] | None",
         failed: Callable[[], None] | None,
+        unheard: Callable[[Any], None] | None = None,
     ) -> None:
         self.command = command
         self.script = script
         self.future = future
         self.failed = failed
+        self.unheard = unheard
 
     def give(self, reply: Any) -> None:
-        if self.future is not None and not self.future.done():
+        if self.future is None:
+            return
+        if not self.future.done():
             self.future.set_result(reply)
+        elif self.unheard is not None:
+            self.unheard(reply)
 
     def fail(self, reason: str) -> None:
         if self.failed is not None:
@@ -160,10 +166,15 @@ class Gathering:
         except (RedisError, OSError, TimeoutError) as error:
             raise StateLost(_reason(error)) from error
 
-    def ask(self, command: Command, script: Script | None = None) -> Awaitable[Any]:
-        """The reply. Raises StateLost."""
+    def ask(
+        self,
+        command: Command,
+        script: Script | None = None,
+        unheard: Callable[[Any], None] | None = None,
+    ) -> Awaitable[Any]:
+        """The reply. Raises StateLost. `unheard` gets it where whoever waits has left by then."""
         future = asyncio.get_running_loop().create_future()
-        self._add(Operation(command, script, future, None))
+        self._add(Operation(command, script, future, None, unheard))
         return future
 
     def tell(

@@ -80,7 +80,13 @@ class RedisState:
                 claim.look_up is not None,
             )
         )
-        reply = await self._gathering.ask(self._admit.command(keys, payload), self._admit)
+
+        def unheard(reply: Any) -> None:
+            # Whoever called has left meanwhile: what was granted goes back.
+            if _grant(claim, reply).admitted:
+                self.settle(_given_back(claim), None)
+
+        reply = await self._gathering.ask(self._admit.command(keys, payload), self._admit, unheard)
         grant = _grant(claim, reply)
         if grant.admitted and quotas:
             self._hold(claim)

@@ -179,6 +179,29 @@ async def test_calls_in_flight_are_capped(state: State) -> None:
     assert (await reserve(state, cap, 1, "next")).admitted
 
 
+async def test_who_leaves_before_the_grant_is_heard_holds_nothing(state: State) -> None:
+    claim = Claim(
+        call_id="gone", buckets=(bucket(),), takes=(3,), quotas=(in_flight(5),), reserves=(1,)
+    )
+    for _ in range(3):
+        asked = asyncio.ensure_future(state.admit(claim))
+        await asyncio.sleep(0)
+        if not asked.cancel():
+            # In memory nobody can leave in between.
+            state.settle(
+                Settlement(
+                    call_id="gone",
+                    buckets=(bucket(),),
+                    returns=(3,),
+                    quotas=(in_flight(5),),
+                    reserved=(1,),
+                    spent=(0,),
+                )
+            )
+        await eventually(lambda: state.used(in_flight(5)), 0)
+    await eventually(lambda: state.levels([bucket()]), [10.0])
+
+
 async def test_a_value_comes_along_with_the_grant(state: State) -> None:
     state.set("gw:{t}:x", b"\x00\xffvalue\r\n", 60)
     grant = await take(state, bucket(), look_up="gw:{t}:x")
