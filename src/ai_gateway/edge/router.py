@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ai_gateway.access.access import Access
+from ai_gateway.dashboard.sessions import Sessions
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.limits.limits import Remaining
 from ai_gateway.model.call import Caller
@@ -26,6 +27,7 @@ from .admin.guard import Guard
 from .admin.table import AdminParts, admin_table
 from .asgi import App, Message, Receive, Scope, Send
 from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of, route_path
+from .dashboard import DashboardEndpoints
 from .documents import DocumentEndpoints
 from .feedback import FeedbackEndpoint
 from .forwards import FORWARD_ROUTES, PASS_THROUGH, Carrier, ForwardEndpoint, ForwardRoute
@@ -187,7 +189,9 @@ def _held(parts: Parts) -> ForwardEndpoint:
 
 
 def _pages(parts: Parts) -> Starlette:
-    guard = Guard(parts.access, parts.admin_key)
+    sessions = None if parts.admin_key is None else Sessions(parts.admin_key)
+    guard = Guard(parts.access, parts.admin_key, sessions)
+    dashboard = DashboardEndpoints(guard, sessions)
     operations = OperationsEndpoints(parts.readiness, parts.metrics, guard, parts.metrics_key)
     models = ModelsEndpoint(parts.router, parts.access)
     table = admin_table(parts.admin)
@@ -215,6 +219,7 @@ def _pages(parts: Parts) -> Starlette:
             Route("/openapi.json", documents.openapi),
             Route("/docs", documents.page),
             Route("/", documents.page),
+            *dashboard.routes(),
             *admin_pages(table, guard, parts.log),
         ],
         exception_handlers={404: _not_found, 405: _wrong_method, 500: _internal},

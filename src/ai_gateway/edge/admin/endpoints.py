@@ -59,6 +59,7 @@ class _Endpoint:
         headers = joined(request.scope["headers"])
         # Before anything else: who has no key learns nothing, not even what there is.
         actor = await self._guard.actor(headers)
+        self._guard.require_csrf(request.method, headers)
         method = "GET" if request.method == "HEAD" else request.method
         route = self._methods.get(method)
         if route is None:

@@ -6,6 +6,7 @@ from hmac import compare_digest
 from ai_gateway.access import headers as header
 from ai_gateway.access.access import Access
 from ai_gateway.access.keys import hash_of
+from ai_gateway.dashboard.sessions import Sessions
 from ai_gateway.model.errors import GatewayError
 
 from .route import Actor, AdminRoute
@@ -14,8 +15,11 @@ from .route import Actor, AdminRoute
 class Guard:
     """ADMIN_KEY is compared by its hash, in constant time."""
 
-    def __init__(self, access: Access, admin_key: str | None) -> None:
+    def __init__(
+        self, access: Access, admin_key: str | None, sessions: Sessions | None = None
+    ) -> None:
         self._access = access
+        self._sessions = sessions
         self._hash = None if admin_key is None else hash_of(admin_key.encode("utf-8"))
 
     def is_admin_key(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -28,6 +32,10 @@ class Guard:
 
     async def actor(self, headers: Mapping[bytes, bytes]) -> Actor:
         """Raises GatewayError(authentication | permission | unavailable)."""
+        if self._sessions is not None and header.credential(headers) is None:
+            credential = self._sessions.credential(headers)
+            if credential is not None:
+                headers = {b"authorization": b"Bearer " + credential}
         if self.is_admin_key(headers):
             return Actor(name="admin", role="admin", tenant=None)
         if header.credential(headers) is None:
@@ -46,6 +54,16 @@ class Guard:
             )
         tenant = key.caller.tenant if key.role == "tenant-admin" else None
         return Actor(name=key.caller.key_id or key.caller.user, role=key.role, tenant=tenant)
+
+    def require_csrf(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        """What a browser's cookie alone asks for must come from our own page. Raises
+        GatewayError(permission)."""
+        if method in ("GET", "HEAD") or header.credential(headers) is not None:
+            return
+        if self._sessions is None or not self._sessions.is_csrf_good(headers):
+            raise GatewayError(
+                "permission", "The page is out of date: load it anew.", code="csrf_token"
+            )
 
 
 def require_role(actor: Actor, route: AdminRoute) -> None:

@@ -1,20 +1,25 @@
 """`/admin/usage`: what was used and spent, by anybody; single calls; who changed what."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
+from msgspec.json import encode
+from starlette.responses import StreamingResponse
 
 from ai_gateway.edge.usage import groupings, no_ledger, span
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import CallPage, CallRecord, Scope, UsageReport
+from ai_gateway.storage.database import DatabaseUnavailable
 
 from .route import EVERYONE, AdminCall, AdminRoute, not_found
 
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
 
+_MOST_LIVE = 100
 _GROUPINGS = ("hour", "day", "model", "provider", "tenant", "key", "user")
 
 
@@ -77,6 +82,13 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
             limit=query.limit, before=query.before,
         )  # fmt: skip
 
+    async def live(call: AdminCall) -> StreamingResponse:
+        return StreamingResponse(
+            _live(ledger(), call.actor.tenant),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
     async def one(call: AdminCall) -> CallRecord:
         id = call.path["id"]
         found = await ledger().call(id)
@@ -90,6 +102,34 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
                    summary="Requests, tokens and cost, by time, model, tenant, key or user"),
         AdminRoute(method="GET", path="/admin/calls", handler=calls, query=CallsQuery, gives=CallPage,
                    roles=EVERYONE, tag="usage", summary="Single calls in the ledger, newest first"),
+        AdminRoute(method="GET", path="/admin/calls/live", handler=live, gives=list[CallRecord],
+                   roles=EVERYONE, tag="usage",
+                   summary="New calls as they come into the ledger, as server-sent events"),
         AdminRoute(method="GET", path="/admin/calls/{id}", handler=one, gives=CallRecord,
                    roles=EVERYONE, tag="usage", summary="One call"),
     ]  # fmt: skip
+
+
+async def _live(ledger: "LedgerQueries", tenant: str | None) -> AsyncGenerator[bytes, None]:
+    """Looks once a second; a comment now and then shows that the stream is alive."""
+    seen = ""
+    quiet = 0
+    yield b": begun\n\n"
+    while True:
+        try:
+            page = await ledger.calls(
+                tenant=tenant, key=None, user=None, limit=_MOST_LIVE, before=None
+            )
+        except DatabaseUnavailable:
+            page = CallPage(data=[], next=None)
+        # Ids sort as their calls came.
+        fresh = [one for one in page.data if one.id > seen] if seen else []
+        seen = max(seen, page.data[0].id if page.data else "0")
+        if fresh:
+            yield b"data: " + encode(fresh) + b"\n\n"
+            quiet = 0
+        else:
+            quiet += 1
+            if quiet % 15 == 0:
+                yield b": still here\n\n"
+        await asyncio.sleep(1.0)

@@ -1,0 +1,1 @@
+"""The dashboard: pages over the admin API. Static files, and the session that lets a browser use it."""
