@@ -41,7 +41,7 @@ from ai_gateway.routing.experiments import Experiments
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.store import DatabaseRoutes
 from ai_gateway.routing.vitals import VitalsBook
-from ai_gateway.routing.watch import breaker_watch
+from ai_gateway.routing.watch import HINTS, breaker_watch, hint_of, take_hint
 from ai_gateway.routing.watch import states as breaker_states
 from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
@@ -99,11 +99,15 @@ async def open_gateway(
     client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
     random = Random()
 
-    def breaker_changed(provider: str, model: str, state: str, cause: str) -> None:
+    def breaker_changed(provider: str, model: str, became: str, cause: str) -> None:
         labels = metrics.model_labels(provider, model)
-        metrics.counter("gateway_breaker_changes_total").of(*labels, state, cause).value += 1
-        level = "info" if state == "closed" else "warning"
-        log.event(level, "breaker", provider=provider, model=model[:64], state=state, cause=cause)
+        metrics.counter("gateway_breaker_changes_total").of(*labels, became, cause).value += 1
+        level = "info" if became == "closed" else "warning"
+        log.event(level, "breaker", provider=provider, model=model[:64], state=became, cause=cause)
+        found = vitals.find(provider, model)
+        if found is not None and became == "open" and cause not in ("hint", "admin"):
+            seconds = found.breaker.retry_at - perf_counter()
+            state.publish(HINTS, hint_of(provider, model, seconds))
 
     vitals = VitalsBook(breaker_watch(breaker_changed))
     metrics.read("gateway_breaker_state", lambda: breaker_states(vitals))
@@ -217,6 +221,7 @@ async def open_gateway(
         ),
     )
     state = await open_state(settings, metrics, log)
+    state.subscribe(HINTS, lambda message: take_hint(vitals, message, perf_counter()))
     if settings.limits_on_state_loss == "refuse":
         readiness.add(state.trouble)
     else:

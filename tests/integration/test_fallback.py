@@ -355,3 +355,17 @@ async def test_sticky_keeps_a_user_at_one_target(tmp_path: Path) -> None:
             }
             assert len(seen) == 1
         assert min(routed.counts()) >= 4
+
+
+async def test_a_caller_may_insist_on_tags(tmp_path: Path) -> None:
+    more = (
+        "  tagged:\n    targets:\n      - model: a/m\n      - model: b/m\n"
+        "        tags: [eu, no-training]\n"
+    )
+    async with routing(tmp_path, [good("first"), good("second")], more=more) as routed:
+        for tags, word in (("", b"first"), ("eu", b"second"), ("eu, no-training", b"second")):
+            got = await post(routed.url + CHAT, asked("tagged"), {"x-gateway-target-tags": tags})
+            assert word in got.body
+        got = await post(routed.url + CHAT, asked("tagged"), {"x-gateway-target-tags": "eu,moon"})
+        assert got.status == 400
+        assert json.loads(got.body)["error"]["code"] == "no_target_with_tags"

@@ -45,6 +45,7 @@ _GETS = {
 _REQUEST_HEADERS = {
     "X-User-ID": "Names the user on whose behalf the call is made.",
     "X-Request-ID": "Taken as the call's id if it is 1 to 128 letters, digits or ._:-",
+    "x-gateway-target-tags": "Tags, with commas between, that a route's target must all have.",
     "x-gateway-timeout-ms": "The longest the whole call may take; it only shortens the default.",
 }
 _ANSWER_HEADERS = {

@@ -145,6 +145,9 @@ class Router:
         """Raises GatewayError(permission) where nothing is left that the caller may use."""
         route = resolved.route
         candidates = _permitted(resolved.candidates, caller.policy)
+        tags = request.headers.get(b"x-gateway-target-tags")
+        if tags is not None:
+            candidates = _tagged(candidates, tags)
         if len(candidates) == 1:
             return Plan(route=route, order=candidates)
         now = self._clock()
@@ -207,6 +210,20 @@ def _permitted(candidates: Order, policy: Policy) -> Order:
             "This key may not use the providers of this model.",
             field="model",
             code="provider_not_allowed",
+        )
+    return found
+
+
+def _tagged(candidates: Order, given: bytes) -> Order:
+    """Those that bear every tag the caller insists on. Raises GatewayError(invalid_request)."""
+    wanted = {tag.strip() for tag in given.decode("latin-1").split(",") if tag.strip()}
+    found = [c for c in candidates if wanted <= set(c.tags)]
+    if not found:
+        raise GatewayError(
+            "invalid_request",
+            "No target of this model has all of the tags asked for.",
+            field="x-gateway-target-tags",
+            code="no_target_with_tags",
         )
     return found
 

@@ -3,12 +3,19 @@
 from collections.abc import Callable, Mapping
 from itertools import islice
 
+from msgspec import DecodeError
+from msgspec.json import Decoder, encode
+
 from .breaker import Breaker, State
 from .vitals import OnBreakerChange, VitalsBook
 
 _MOST_SHOWN = 100
 _RANK = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
 
+
+_read = Decoder(tuple[str, str, float]).decode
+HINTS = "breakers"
+"""The channel of the shared state."""
 
 Tell = Callable[[str, str, str, str], None]
 """`tell(provider, model, state, cause)`"""
@@ -19,6 +26,23 @@ def breaker_watch(tell: Tell) -> OnBreakerChange:
         tell(provider, model, breaker.state, breaker.cause or "recovered")
 
     return changed
+
+
+def hint_of(provider: str, model: str, seconds: float) -> bytes:
+    """What one process tells the others of a breaker it opened."""
+    return encode((provider, model, seconds))
+
+
+def take_hint(vitals: VitalsBook, message: bytes, now: float) -> None:
+    """Opens the breaker that another process opened, if it is closed here. What nobody asked for here
+    is left alone, and so is a message that cannot be read: a hint is no more than that."""
+    try:
+        provider, model, seconds = _read(message)
+    except DecodeError:
+        return
+    found = vitals.find(provider, model)
+    if found is not None:
+        found.breaker.hint(now, seconds)
 
 
 def states(vitals: VitalsBook) -> Mapping[tuple[str, ...], float]:
