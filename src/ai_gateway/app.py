@@ -32,7 +32,7 @@ from ai_gateway.ledger.ledger import NoLedger
 from ai_gateway.limits.limits import NoSpending
 from ai_gateway.load.turnstile import Turnstile
 from ai_gateway.model.call import GATEWAY_ITSELF
-from ai_gateway.parts import audit_of, cache_of, limits_of, open_state, tracing_of
+from ai_gateway.parts import audit_of, cache_of, limits_of, open_state, tracing_of, webhooks_of
 from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
@@ -49,6 +49,7 @@ from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
 from ai_gateway.spending import LedgerSpending
 from ai_gateway.storage.database import Database, DatabaseUnavailable, database_url
+from ai_gateway.telemetry.error_budget import ErrorBudget
 from ai_gateway.telemetry.log import Level, Log
 from ai_gateway.telemetry.loop_lag import LoopLag
 from ai_gateway.telemetry.metrics import Metrics
@@ -88,7 +89,13 @@ async def open_gateway(
     simulator = await start_simulator(SimulatorOptions()) if simulated else None
     simulator_port = None if simulator is None else simulator.port
     metrics = Metrics(__version__)
-    log = Log(settings.log_level, metrics.log_dropped.add, lock=log_lock)
+    log = Log(
+        settings.log_level,
+        metrics.log_dropped.add,
+        lock=log_lock,
+        sample=settings.log_sample,
+        sampled_out=metrics.log_sampled_out.add,
+    )
     timeouts = Timeouts(
         connect=settings.connect_timeout,
         first_byte=settings.first_byte_timeout,
@@ -96,6 +103,14 @@ async def open_gateway(
         total=settings.total_timeout,
     )
     tracing = tracing_of(settings, metrics)
+    webhooks = webhooks_of(settings, metrics)
+    log.listener = None if webhooks is None else webhooks.heard
+    error_budget = ErrorBudget(
+        metrics,
+        lambda hour, short: log.event(
+            "error", "error_budget_burning", hour=round(hour, 6), five_minutes=round(short, 6)
+        ),
+    )
     client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
     random = Random()
 
@@ -316,6 +331,7 @@ async def open_gateway(
     cache.start()
     log.start()
     tracing.start()
+    error_budget.start()
     lag = LoopLag(metrics)
     lag.start()
     batches.start()
@@ -348,6 +364,9 @@ async def open_gateway(
         lag.close()
         if simulator is not None:
             await simulator.stop()
+        error_budget.close()
+        if webhooks is not None:
+            await asyncio.to_thread(webhooks.close)
         await asyncio.to_thread(tracing.close)
         await log.close()
 

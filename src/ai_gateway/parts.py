@@ -24,6 +24,7 @@ from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.sampling import Sampling
 from ai_gateway.telemetry.tracing import Tracing
+from ai_gateway.telemetry.webhooks import Webhooks
 
 
 def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
@@ -97,6 +98,21 @@ def audit_of(
         counts=counts,
         on_event=log.event,
         otlp=None if settings.logs is None else otlp,
+    )
+
+
+def webhooks_of(settings: Settings, metrics: Metrics) -> Webhooks | None:
+    if settings.webhook_url is None:
+        return None
+    total = metrics.counter("gateway_webhooks_total")
+    counts = {outcome: total.of(outcome) for outcome in ("sent", "full", "failed", "closing")}
+    secret = settings.webhook_secret
+    return Webhooks(
+        settings.webhook_url.reveal(),
+        None if secret is None else secret.reveal(),
+        instance=f"{socket.gethostname()}:{os.getpid()}",
+        sent=counts["sent"].add,
+        lost=lambda reason, count: counts[reason].add(count),
     )
 
 

@@ -119,7 +119,9 @@ class Pipeline:
             if self._guardrails is not None:
                 names = self._guardrails.chosen(caller.policy.guardrails, resolved.route.guardrails)
                 if names:
+                    begun = perf_counter()
                     guarded, back = await self._guardrails.guard(names, request, reply, outcome)
+                    _stage(outcome, "guard", begun)
                     if guarded is not request:
                         exchange = self._parse(guarded, outcome)
             asking = self._cache.asking(exchange, outcome, resolved.route)
@@ -129,7 +131,9 @@ class Pipeline:
                 and await self._cache.recall(asking, outcome, back)
             ):
                 return outcome
+            begun = perf_counter()
             admission = await self._admit(resolved, exchange, outcome, self._cache.look_up(asking))
+            _stage(outcome, "admit", begun)
 
             async def ask(exchange: Exchange, reply: Reply) -> None:
                 plan = self._router.plan(resolved, exchange, request, caller)
@@ -346,3 +350,9 @@ def _permit(policy: Policy, gate: Gate, model: str | None) -> None:
         raise GatewayError(
             "permission", "This key may not use this model.", code="model_not_allowed"
         )
+
+
+def _stage(outcome: Outcome, name: str, begun: float) -> None:
+    """Notes a step that ended well, where a trace is there to show it."""
+    if outcome.trace is not None:
+        outcome.stages.append((name, begun, perf_counter()))

@@ -226,6 +226,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="log_level", variable="LOG_LEVEL", default="info",
             parse=_one_of("debug", "info", "warning", "error"), group="telemetry",
             doc="Log lines of at least this level are written; a good call is info."),
+    Setting(name="log_sample", variable="LOG_SAMPLE", default=1.0, parse=_number(0, 1),
+            group="telemetry",
+            doc="The part of good calls that get a line in the log; failed ones always do."),
     Setting(name="jaeger_endpoint", variable="JAEGER_ENDPOINT", default=None, parse=_text,
             group="telemetry",
             doc="Where traces are sent, as older set-ups name it: `http://jaeger:4318`, or "
@@ -272,6 +275,12 @@ SETTINGS: tuple[Setting, ...] = (
             group="telemetry",
             doc="Makes the hashes over the audit such that only its holder can make them. To be kept "
                 "away from the database."),
+    Setting(name="webhook_url", variable="WEBHOOK_URL", default=None, parse=_url, secret=True,
+            group="telemetry",
+            doc="Where events are posted that somebody should hear of: a budget passed, a breaker "
+                "opened, the error budget burning, Redis or the database lost."),
+    Setting(name="webhook_secret", variable="WEBHOOK_SECRET", default=None, parse=_text,
+            secret=True, group="telemetry", doc="Signs what is posted (HMAC-SHA256)."),
     Setting(name="prices", variable="PRICES", default=None, parse=_text, group="models",
             doc="A price file in the form of the shipped prices.json; its models come first."),
 )  # fmt: skip

@@ -87,7 +87,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     logs: OtlpEndpoint | None
     audit: Literal["off", "metadata", "full"]
     audit_key: Secret | None
+    webhook_url: Secret | None
+    """Its address often holds a token."""
+    webhook_secret: Secret | None
     audit_options: Audit
+    log_sample: float
     log_level: Literal["debug", "info", "warning", "error"]
     max_in_flight: int
     max_queue: int

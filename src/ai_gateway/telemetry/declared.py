@@ -148,6 +148,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="gateway_audit_dropped_total", kind="counter", labels=("sink", "reason"),
            help="Audit records given up: the queue was full, the sink failed, or the time to close was "
            "over (closing). Sink `capture`: before they came to any. Anything but 0 wants a look."),
+    Metric(name="gateway_webhooks_total", kind="counter", labels=("outcome",),
+           help="Events for WEBHOOK_URL: sent, or not (full, failed, closing)."),
     Metric(name="gateway_build_info", kind="gauge", labels=("version", "python"), workers="max",
            help="What is running; always 1."),
     # The process

@@ -7,9 +7,10 @@ control character, so a line stays one line whatever callers put into names.
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from random import random
 from time import time
 from typing import Literal
 
@@ -23,6 +24,7 @@ _RANK: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MOST_HELD = 100_000
 _FLUSH_SECONDS = 0.1
 _LONGEST_NAME = 256
+_CLOSING_SECONDS = 2.0
 
 
 class CallLine(Struct, omit_defaults=True):
@@ -73,8 +75,13 @@ class Log:
         *,
         descriptor: int = 1,
         lock: Path | None = None,
+        sample: float = 1.0,
+        sampled_out: Callable[[], None] = lambda: None,
     ) -> None:
-        """`lock`: a file that keeps workers' lines apart where they share an output."""
+        """`lock`: a file that keeps workers' lines apart where they share an output. `sample`: the part
+        of good calls that get a line; `sampled_out` counts the others."""
+        self._sample = sample
+        self._sampled_out = sampled_out
         self._lock = None if lock is None else os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         self._rank = _RANK[level]
         self._dropped = dropped
@@ -83,12 +90,18 @@ class Log:
         self._lines: list[bytes] = []
         self._encode = msgspec.json.Encoder().encode
         self._task: asyncio.Task[None] | None = None
+        self.listener: Callable[[str, Mapping[str, str | int | float | bool | None]], None] | None
+        self.listener = None
+        """Hears of every event, whatever the level that is written."""
         self._writing: asyncio.Future[None] | None = None
 
     def call(self, outcome: Outcome) -> None:
         """The line of a settled call: `info`, or `warning` where it failed."""
         level = "info" if outcome.error is None else "warning"
         if _RANK[level] < self._rank:
+            return
+        if outcome.error is None and self._sample < 1.0 and random() >= self._sample:
+            self._sampled_out()
             return
         caller, target, usage = outcome.caller, outcome.target, outcome.usage
         known = outcome.usage_known
@@ -136,6 +149,8 @@ class Log:
 
     def event(self, level: Level, event: str, **fields: str | int | float | bool | None) -> None:
         """Anything else worth a line: starting, draining, degrading, a fault of the gateway's own."""
+        if self.listener is not None:
+            self.listener(event, fields)
         if _RANK[level] >= self._rank:
             self._add({"time": self._clock.now(), "level": level, "event": event, **fields})
 
@@ -149,7 +164,12 @@ class Log:
             self._task = None
         if self._writing is not None:
             # A batch on its way comes before what is still held.
-            await self._writing
+            written, _ = await asyncio.wait([self._writing], timeout=_CLOSING_SECONDS)
+            if not written:
+                # Nobody reads standard output: what is held would only wait behind it.
+                for _ in self._lines:
+                    self._dropped()
+                return
         self.flush()
 
     def flush(self) -> None:

@@ -1,0 +1,59 @@
+"""The log: which calls get a line, and what a closed or blocked output costs."""
+
+import asyncio
+import json
+import os
+import time
+
+from ai_gateway.telemetry.log import Log
+
+from .test_metrics import outcome_of
+
+
+class Count:
+    def __init__(self) -> None:
+        self.value = 0
+
+    def __call__(self) -> None:
+        self.value += 1
+
+
+def test_good_calls_are_sampled_and_failed_ones_are_not() -> None:
+    reading, writing = os.pipe()
+    dropped, out = Count(), Count()
+    log = Log("info", dropped, descriptor=writing, sample=0.0, sampled_out=out)
+    for _ in range(3):
+        log.call(outcome_of())
+    log.call(outcome_of(error="upstream", status=502, call_id="c1", route="smart", cache="miss"))
+    log.flush()
+    (line,) = [json.loads(text) for text in os.read(reading, 65536).splitlines()]
+    assert (line["level"], line["error"], out.value, dropped.value) == ("warning", "upstream", 3, 0)
+    assert (line["call_id"], line["route"], line["cache"]) == ("c1", "smart", "miss")
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_listener_hears_events_that_are_not_written() -> None:
+    log = Log("error", Count())
+    heard: list[str] = []
+    log.listener = lambda event, fields: heard.append(f"{event} {dict(fields)}")
+    log.event("info", "breaker", state="open")
+    assert heard == ["breaker {'state': 'open'}"]
+
+
+async def test_an_output_that_nobody_reads_does_not_hold_up_the_end() -> None:
+    reading, writing = os.pipe()
+    dropped = Count()
+    log = Log("info", dropped, descriptor=writing)
+    log.start()
+    for _ in range(2000):
+        log.call(outcome_of())
+    await asyncio.sleep(0.3)
+    log.call(outcome_of())
+    started = time.monotonic()
+    await log.close()
+    assert time.monotonic() - started < 4
+    assert dropped.value == 1
+    os.close(reading)
+    await asyncio.sleep(0.1)
+    os.close(writing)
