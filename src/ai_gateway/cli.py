@@ -15,6 +15,8 @@ from ai_gateway import __version__
 from ai_gateway.access.listening import listening_is_safe
 from ai_gateway.commands.audit import add_audit
 from ai_gateway.commands.audit import run as run_audit
+from ai_gateway.commands.import_from import add_import
+from ai_gateway.commands.import_from import run as run_import
 from ai_gateway.commands.keys import add_keys, add_tenants, print_hash
 from ai_gateway.commands.keys import run as run_keys
 from ai_gateway.commands.migrate import run as run_migrate
@@ -55,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("migrate", parents=[config], help="bring the database to its newest form")
     add_cache(commands)
     add_audit(commands, config)
+    add_import(commands)
     given = parser.parse_args(arguments)
     match given.command:
         case "check":
@@ -69,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_tune(given)
         case "audit":
             return _with_settings(given.config, lambda settings: run_audit(settings, given))
+        case "import":
+            return run_import(given)
         case "migrate":
             return _with_settings(given.config, run_migrate)
         case _:
