@@ -66,7 +66,9 @@ def upstream() -> Generator[str, None, None]:
 
 
 @contextmanager
-def gateway(upstream_url: str, **environ: str) -> Generator[tuple[int, float], None, None]:
+def gateway(
+    upstream_url: str, key: str = "", **environ: str
+) -> Generator[tuple[int, float], None, None]:
     """As its user starts it, but for the cache: the bench asks the same again and again. Gives its
     process and the seconds until its first answer."""
     started = time.perf_counter()
@@ -87,7 +89,7 @@ def gateway(upstream_url: str, **environ: str) -> Generator[tuple[int, float], N
         },
     )
     with _running(process) as pid:
-        wait_until_answers(f"http://127.0.0.1:{GATEWAY_PORT}")
+        wait_until_answers(f"http://127.0.0.1:{GATEWAY_PORT}", key)
         yield pid, time.perf_counter() - started
 
 
@@ -110,10 +112,12 @@ def haproxy() -> Generator[bool, None, None]:
             yield True
 
 
-def wait_until_answers(url: str) -> None:
+def wait_until_answers(url: str, key: str = "") -> None:
     """Until a chat call gets its 200."""
     request = urllib.request.Request(
-        f"{url}/v1/chat/completions", body_of("chat"), {"content-type": "application/json"}
+        f"{url}/v1/chat/completions",
+        body_of("chat"),
+        {"content-type": "application/json", "authorization": f"Bearer {key}"},
     )
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
