@@ -1,7 +1,7 @@
 """JSON-RPC messages of MCP (modelcontextprotocol.io/specification, "Base protocol", "Tools"): which tool a
 call means, and lists of tools without those that may not be seen. Everything else passes to the letter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -40,6 +40,9 @@ class Asked(Struct, frozen=True, kw_only=True):
 _decode_head = Decoder(_Head)
 _decode_many = Decoder(list[_Head])
 _decode_params = Decoder(_Params)
+_decode_members = Decoder(dict[str, Raw])
+_decode_bodies = Decoder(list[dict[str, Raw]])
+_READ = ("method", "params", "name")
 
 
 def read_request(body: bytes) -> Asked:
@@ -48,6 +51,12 @@ def read_request(body: bytes) -> Asked:
         many = (
             _decode_many.decode(body) if body.lstrip()[:1] == b"[" else [_decode_head.decode(body)]
         )
+        for members in (
+            _decode_bodies.decode(body)
+            if body.lstrip()[:1] == b"["
+            else [_decode_members.decode(body)]
+        ):
+            _check_spelling(members)
         tools = [
             _decode_params.decode(one.params).name or ""
             for one in many
@@ -57,12 +66,27 @@ def read_request(body: bytes) -> Asked:
         raise GatewayError(
             "invalid_request", "The body must be a JSON-RPC message.", code="invalid_json"
         ) from None
+    for one in many:
+        if one.method == "tools/call" and bytes(one.params)[:1] == b"{":
+            _check_spelling(_decode_members.decode(one.params))
     ids = [one.id for one in many if one.method is not None and one.id is not None]
     return Asked(
         methods=tuple(one.method for one in many if one.method is not None),
         tools=tuple(tools),
         id=ids[0] if ids else None,
     )
+
+
+def _check_spelling(members: Mapping[str, Raw]) -> None:
+    """Some servers (Go's encoding/json) read `Name` as `name`: what is checked here must be what they
+    read. Raises GatewayError(invalid_request)."""
+    for name in members:
+        if name not in _READ and name.casefold() in _READ:
+            raise GatewayError(
+                "invalid_request",
+                f"The member {name!a} must be in lower case.",
+                code="invalid_json",
+            )
 
 
 def refusal(id: str | int | float | None, tool: str) -> bytes:
@@ -75,7 +99,7 @@ def with_only(body: bytes, may_use: MayUse) -> bytes:
     """A JSON answer, its list of tools without those that may not be seen."""
     try:
         tree = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
     changed = False
     for message in cast(list[Any], tree) if isinstance(tree, list) else [tree]:

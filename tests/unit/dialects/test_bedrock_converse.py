@@ -254,3 +254,20 @@ def test_a_frame_with_a_wrong_checksum_is_bad() -> None:
     broken[30] ^= 1
     with pytest.raises(BadAnswer):
         streamed(bytes(broken))
+
+
+def test_an_error_told_in_headers_alone_is_a_failure_in_its_own_words() -> None:
+    def header(name: str, value: str) -> bytes:
+        key, text = name.encode(), value.encode()
+        return bytes([len(key)]) + key + b"\x07" + struct.pack(">H", len(text)) + text
+
+    headers = (
+        header(":message-type", "error")
+        + header(":error-code", "InternalError")
+        + header(":error-message", "the service is unwell")
+    )
+    prelude = struct.pack(">II", 16 + len(headers), len(headers))
+    message = prelude + struct.pack(">I", crc32(prelude)) + headers
+    events, _ = streamed(message + struct.pack(">I", crc32(message)))
+    error = events[-1]["error"]
+    assert (error["message"], error["code"]) == ("the service is unwell", "InternalError")

@@ -5,6 +5,8 @@ Read by botocore, imported with the first such stream.
 
 from typing import Any, cast
 
+from msgspec.json import encode
+
 from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.sse import ServerSentEvent
 
@@ -37,5 +39,10 @@ class EventStreamFrames:
 def _event(message: Any) -> ServerSentEvent:
     headers = cast(dict[str, Any], message.headers)
     kind = str(headers.get(":message-type", "event"))
+    payload = cast(bytes, message.payload)
+    if kind == "error":
+        # An error that the service did not model is told in headers, with no payload.
+        told = {"message": str(headers.get(":error-message", ""))}
+        return ServerSentEvent(f"error:{headers.get(':error-code', 'error')}", encode(told))
     name = headers.get(":event-type") if kind == "event" else headers.get(":exception-type")
-    return ServerSentEvent(f"{kind}:{name}", cast(bytes, message.payload))
+    return ServerSentEvent(f"{kind}:{name}", payload)
