@@ -251,3 +251,33 @@ async def test_an_unknown_provider_is_not_found() -> None:
             await openai.audio.speech.create(
                 model="x", voice="v", input="x", extra_headers={"x-gateway-provider": "nope"}
             )
+
+
+@pytest.mark.parametrize("where", ["in the beginning", "behind a file"])
+async def test_a_form_names_one_model(where: str) -> None:
+    first = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'
+    file = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"x" * MIB
+    second = b'\r\n--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nother\r\n--b--\r\n'
+    body = first + second[2:] if where == "in the beginning" else first + file + second
+    async with (
+        providing(answers(b'{"text":"ok"}')) as provider,
+        serving(in_front_of(provider)) as run,
+    ):
+        got = await post(
+            f"{run.url}/v1/audio/transcriptions",
+            body,
+            {"content-type": "multipart/form-data; boundary=b"},
+        )
+    assert got.status == 400
+    assert json.loads(got.body)["error"]["param"] == "model"
+
+
+@pytest.mark.parametrize(
+    "path", ["files", "v1/files/file-1", "v1%2ffiles", "batches", "Responses/r"]
+)
+async def test_what_tenants_share_at_a_provider_is_not_passed_through(path: str) -> None:
+    async with providing(answers(b"{}")) as provider:
+        settings = {**in_front_of(provider), "PASS_THROUGH": "openai"}
+        async with serving(settings) as running:
+            assert (await get(f"{running.url}/openai/{path}")).status == 403
+    assert provider.got == []

@@ -30,6 +30,7 @@ _UPLOADS: dict[Body, Callable[[Receive, Mapping[bytes, bytes], int], Upload]] = 
 }
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _HANDED_ON = frozenset({"content-type", "accept", "idempotency-key", "range", "if-none-match"})
+_HELD = frozenset({"files", "batches", "responses", "conversations"})
 _HANDED_ON_PREFIXES = ("openai-", "anthropic-", "x-goog-user-")
 
 
@@ -211,6 +212,13 @@ class Carrier:
             provider = raw.split("/", 2)[1]
         path = raw.removeprefix("/v1" if provider is None else f"/{provider}")
         _check_path(path)
+        if provider is not None and _is_held(path):
+            raise GatewayError(
+                "permission",
+                "Files, batches and stored responses are told apart by tenant: use /v1/files, "
+                "/v1/batches and /v1/responses.",
+                code="use_own_endpoint",
+            )
         query = scope["query_string"].decode("latin-1")
         return Passing(
             method=method,
@@ -219,6 +227,12 @@ class Carrier:
             upload=_UPLOADS[self._route.body](receive, headers, self._limit),
             provider=provider or _named_provider(headers),
         )
+
+
+def _is_held(path: str) -> bool:
+    """What a provider's one account holds for every tenant."""
+    plain = unquote(path).strip("/")
+    return plain.removeprefix("v1/").split("/", 1)[0].lower() in _HELD
 
 
 def _drop(connection: Any) -> None:

@@ -8,12 +8,16 @@ from msgspec.json import Decoder, encode
 
 from ai_gateway.dialects.multipart import FormField, boundary_of, form_field
 from ai_gateway.dialects.strict_json import check_model, decode_object, invalid, top_level_fields
+from ai_gateway.model.errors import GatewayError
 
 from .asgi import Message, Receive
 from .body import CallerLeft, read_body, too_large
 
 _MOST_LOOKED_AT = 256 * 1024
 """Bytes of a form that are read for the name of its model before any are sent on."""
+
+_MODEL_FIELD = re.compile(rb'content-disposition:[^\r\n]{0,64}\bname="model"(?!;)', re.IGNORECASE)
+_LONGEST_MARK = 128
 
 _decode_model = Decoder(dict[str, Raw])
 _decode_text = Decoder(str)
@@ -125,12 +129,26 @@ class FormUpload:
         name = model.encode()
         self._grown = len(name) - (found.end - found.start)
         self._head = self._head[: found.start] + name + self._head[found.end :]
+        self._found = FormField(model, found.start, found.start + len(name))
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        """Raises GatewayError(invalid_request) where more than the one `model` is named: a provider
+        might heed another, which no rule has seen."""
+        unseen = self._head[0 if self._found is None else self._found.end :]
+        if _MODEL_FIELD.search(unseen):
+            raise _named_twice()
         if self._head:
             yield self._head
+        tail = unseen[-_LONGEST_MARK:]
         async for piece in self._source:
+            if _MODEL_FIELD.search(tail + piece):
+                raise _named_twice()
+            tail = (tail + piece)[-_LONGEST_MARK:]
             yield piece
+
+
+def _named_twice() -> GatewayError:
+    return invalid("model", "must be given once, and before the files.")
 
 
 class JsonUpload:
