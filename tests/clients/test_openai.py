@@ -337,13 +337,13 @@ def test_a_failing_provider_becomes_the_right_exception(
     headers = {
         "x-simulator-error-rate": "1",
         "x-simulator-error-kind": kind,
-        "x-simulator-retry-after": "7",
+        "x-simulator-retry-after": "2",
     }
     with pytest.raises(error) as caught:
         client.chat.completions.create(model=model, messages=user("x"), extra_headers=headers)  # type: ignore[arg-type]
     assert caught.value.status_code == status
     if kind == "429":
-        assert caught.value.response.headers["retry-after"] == "7"
+        assert caught.value.response.headers["retry-after"] == "2"
 
 
 def test_a_stream_that_breaks_off_raises(client: OpenAI) -> None:
