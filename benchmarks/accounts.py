@@ -223,7 +223,13 @@ async def usage(records: int) -> None:
                 ("/admin/usage", ADMIN),
                 ("/admin/usage?group_by=tenant", ADMIN),
                 ("/admin/usage?tenant=tenant-1&group_by=user", ADMIN),
+                ("/admin/usage?group_by=day,model", ADMIN),
+                ("/admin/latency", ADMIN),
+                ("/admin/latency?tenant=tenant-1", ADMIN),
+                ("/admin/calls", ADMIN),
                 ("/admin/calls?tenant=tenant-1", ADMIN),
+                ("/admin/calls?user=user-7", ADMIN),
+                (f"/admin/calls?key={issued['details']['id']}", ADMIN),
             ):
                 await _timed(running, path, key)
         server.stop()
@@ -238,7 +244,8 @@ async def _timed(running: Running, path: str, key: str) -> None:
         taken.append((perf_counter() - started) * 1000)
         assert got.status == 200, got.body
         report = json.loads(got.body)
-    total = report.get("total", {}).get("requests", len(report.get("data", ())))
+    sums = report.get("total", {"requests": len(report.get("data", ()))})
+    total = sums.get("requests", sums.get("calls"))
     taken.sort()
     print(f"{path:48} {total:>10} calls  median {taken[10]:6.1f} ms  worst {taken[-1]:6.1f} ms")
 
@@ -251,7 +258,7 @@ def _fill(server: PostgreSQL, records: int, key_id: str) -> None:
     for first in range(0, records, chunk):
         server.sql(
             f"""INSERT INTO usage
-            SELECT to_hex(t) || lpad(to_hex(n), 20, '0'), t, 'tenant-' || n % 20, 'user-' || n % 2000,
+            SELECT lpad(to_hex(t), 12, '0') || lpad(to_hex(n), 20, '0'), t, 'tenant-' || n % 20, 'user-' || n % 2000,
               CASE WHEN n % 200 = 1 THEN '{key_id}' ELSE 'key-' || n % 200 END, 'req', 'chat',
               '/v1/chat/completions', NULL, 'm', 'provider-' || n % 3, 'model-' || n % 12, false, 200,
               NULL, NULL, 1, true, 1000, 100, 0, 0, 0, 0, 3500000000, NULL, 'bench', 900000, 850000,

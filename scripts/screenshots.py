@@ -18,7 +18,17 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from tests.serving import post, serving  # noqa: E402
 
-PAGES = ["overview", "calls", "keys", "tenants", "providers", "cache", "playground", "actions"]
+PAGES = [
+    "overview",
+    "calls",
+    "keys",
+    "tenants",
+    "providers",
+    "experiments",
+    "cache",
+    "playground",
+    "actions",
+]
 ADMIN = "admin-key-for-pictures"
 
 
@@ -29,10 +39,12 @@ async def main() -> None:
     config.write_text(
         "routes:\n  smart:\n    strategy: balanced\n    targets:\n    - {model: gpt-4o}\n"
         "    - {model: claude-sonnet-4-5}\n"
+        "    experiment:\n      name: brief\n      variants:\n      - {name: as-it-was}\n"
+        "      - {name: brief, model: gpt-4o-mini, system: Be brief.}\n"
     )
     settings = {
         "ADMIN_KEY": ADMIN, "DATA_DIR": str(config.parent / "data"), "ACCESS": "open",
-        "CACHE_TTL": "5",
+        "CACHE_TTL": "5", "AUDIT": "full",
     }  # fmt: skip
     async with serving(settings, config) as running, async_playwright() as playwright:
         await make_calls(running.url)
@@ -77,11 +89,24 @@ async def make_calls(url: str) -> None:
         )
         await post(f"{url}/admin/keys", body.encode(), admin)
     choices = random.Random(7)
-    models = ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "smart", "gpt-4.1", "claude-haiku-4-5"]
-    for at in range(160):
+    models = ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "smart", "smart", "smart", "gpt-4.1"]
+    for at in range(420):
         model = choices.choice(models)
-        text = f"Question {choices.randrange(90)} about the weather " * choices.randrange(1, 40)
-        user = choices.choice(["ada", "grace", "linus", "margaret"])
+        text = f"Question {choices.randrange(900)} about the weather " * choices.randrange(1, 40)
+        user = choices.choice(
+            [
+                "ada",
+                "grace",
+                "linus",
+                "margaret",
+                "alan",
+                "edsger",
+                "barbara",
+                "donald",
+                "frances",
+                "tony",
+            ]
+        )
         body = f'{{"model":"{model}","messages":[{{"role":"user","content":"{text}"}}]}}'
         headers = {"x-user-id": user, "x-simulator-first-token-ms": str(choices.randrange(5, 60))}
         if at % 23 == 0:

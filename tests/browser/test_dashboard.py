@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,19 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import ADMIN, sign_in
-from tests.serving import Running, get, post
+from tests.serving import Running, ask, get, post, serving
 
-PAGES = ["overview", "calls", "keys", "tenants", "providers", "cache", "playground", "actions"]
+PAGES = [
+    "overview",
+    "calls",
+    "keys",
+    "tenants",
+    "providers",
+    "experiments",
+    "cache",
+    "playground",
+    "actions",
+]
 AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
 NASTY = "<img src=x onerror=alert(1)>\"'`=cmd|' /C calc'!A0"
 
@@ -114,6 +125,49 @@ async def test_new_calls_appear_by_themselves_and_open(page: Page, gateway: Runn
     await row.click()
     await expect(page.get_by_role("heading", name="Where the time went")).to_be_visible()
     await expect(page.locator("main")).to_contain_text("/v1/chat/completions")
+
+
+async def test_a_calls_words_are_told_as_a_conversation(browser: Browser, tmp_path: Path) -> None:
+    settings = {"ADMIN_KEY": ADMIN, "ACCESS": "open", "AUDIT": "full", "DATA_DIR": str(tmp_path)}
+    async with serving(settings) as gateway:
+        await make_call(gateway, f"What is {NASTY}?")
+        page = await (await browser.new_context()).new_page()
+        await sign_in(page, gateway, ADMIN)
+        await open_page(page, gateway, "calls")
+        await page.locator("tbody tr").first.click(timeout=10_000)
+        turns = page.locator(".turn")
+        await expect(turns).to_have_count(2, timeout=10_000)
+        await expect(turns.first).to_contain_text(f"What is {NASTY}?")
+        await expect(turns.last).to_contain_text("assistant")
+        assert (await Axe().run(page)).violations_count == 0
+
+
+async def test_an_experiment_is_compared_stopped_and_started(page: Page, gateway: Running) -> None:
+    route = {
+        "targets": [{"model": "gpt-4o"}],
+        "experiment": {
+            "name": "tone",
+            "variants": [{"name": "plain"}, {"name": "small", "model": "gpt-4o-mini"}],
+        },
+    }
+    made = await ask("PUT", f"{gateway.url}/admin/routes/smart", route, ADMIN)
+    assert made.status == 200, made.body
+    body = {"model": "smart", "messages": [{"role": "user", "content": "hello " * 200}]}
+    for user in range(150):
+        headers = {"x-user-id": f"u{user}", "cache-control": "no-cache"}
+        got = await post(f"{gateway.url}/v1/chat/completions", json.dumps(body).encode(), headers)
+        assert got.status == 200
+    await asyncio.sleep(1)
+    await open_page(page, gateway, "experiments")
+    await expect(page.locator("main")).to_contain_text("running", timeout=10_000)
+    cost = page.get_by_role("img", name="Cost of a call of small")
+    await expect(cost).to_be_visible(timeout=10_000)
+    assert (await Axe().run(page)).violations_count == 0
+    await page.get_by_role("button", name="Stop").click()
+    await page.locator("dialog[open]").get_by_role("button", name="Stop").click()
+    await expect(page.locator("main")).to_contain_text("stopped: by hand")
+    await page.get_by_role("button", name="Start").click()
+    await expect(page.locator("main")).to_contain_text("running")
 
 
 async def test_the_playground_streams_from_several_models(page: Page, gateway: Running) -> None:

@@ -5,7 +5,7 @@ a key's, whatever the number of calls behind it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,8 @@ from ai_gateway.model.usage_report import (
     CallPage,
     CallRecord,
     Grouping,
+    LatencyReport,
+    LatencyStep,
     Scope,
     UsageGroup,
     UsageReport,
@@ -29,6 +31,7 @@ from .record import PICO
 _HOUR = 3600
 _DAY_HOURS = 24
 _MOST_GROUPS = 10_000
+_SAMPLE = 250
 _TAGS = Decoder(tuple[str, ...]).decode
 _SUMS = (
     "calls",
@@ -128,11 +131,32 @@ class LedgerQueries:
         if before is not None:
             statement = statement.where(usage.c.id < before)
         if start is not None:
-            statement = statement.where(usage.c.id >= f"{int(start.timestamp() * 1000):012x}")
+            statement = statement.where(usage.c.id >= _first_id(start))
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).all()
         data = [_call(row) for row in rows[:limit]]
         return CallPage(data=data, next=data[-1].id if len(rows) > limit else None)
+
+    async def latency(
+        self, *, tenant: str | None, start: datetime, end: datetime, step: timedelta
+    ) -> LatencyReport:
+        """Ids begin with the time, so a step's last calls are one short look at an index each."""
+        of, steps = usage.c, list[LatencyStep]()
+        every: list[tuple[int, int | None]] = []
+        at = start - (start - datetime.min.replace(tzinfo=start.tzinfo)) % step
+        async with self._database.read() as connection:
+            while at < end:
+                statement = select(of.duration_us, of.first_token_us).where(
+                    of.id >= _first_id(at), of.id < _first_id(at + step)
+                )
+                if tenant is not None:
+                    statement = statement.where(of.tenant == tenant)
+                statement = statement.order_by(of.id.desc()).limit(_SAMPLE)
+                rows = [(r[0], r[1]) for r in (await connection.execute(statement)).all()]
+                every += rows
+                steps.append(_latency(at, rows))
+                at += step
+        return LatencyReport(sample=_SAMPLE, total=_latency(None, every), steps=steps)
 
     async def call(self, id: str) -> CallRecord | None:
         async with self._database.read() as connection:
@@ -216,6 +240,28 @@ def _hour(at: datetime) -> int:
 
 def _hour_up(at: datetime) -> int:
     return -(-int(at.timestamp()) // _HOUR)
+
+
+def _first_id(at: datetime) -> str:
+    return f"{int(at.timestamp() * 1000):012x}"
+
+
+def _latency(start: datetime | None, rows: list[tuple[int, int | None]]) -> LatencyStep:
+    whole = sorted(row[0] for row in rows)
+    first = sorted(row[1] for row in rows if row[1] is not None)
+    return LatencyStep(
+        start=start,
+        calls=len(rows),
+        p50_ms=_tail(whole, 0.5),
+        p95_ms=_tail(whole, 0.95),
+        p99_ms=_tail(whole, 0.99),
+        first_token_p50_ms=_tail(first, 0.5),
+        first_token_p95_ms=_tail(first, 0.95),
+    )
+
+
+def _tail(ordered: list[int], part: float) -> float | None:
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] / 1000 if ordered else None
 
 
 def _call(row: Row[Any]) -> CallRecord:

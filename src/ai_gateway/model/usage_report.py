@@ -43,6 +43,29 @@ class UsageGroup(UsageSums, frozen=True, kw_only=True, omit_defaults=True):
     user: str | None = None
 
 
+class LatencyStep(Struct, frozen=True, kw_only=True):
+    """Milliseconds; None where no call is known."""
+
+    start: datetime | None
+    """None: over all steps."""
+    calls: int
+    """In the sample."""
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    first_token_p50_ms: float | None
+    first_token_p95_ms: float | None
+
+
+class LatencyReport(Struct, frozen=True, kw_only=True):
+    """Of the last calls of each step, as many as the sample holds."""
+
+    sample: int
+    """Most calls of a step that are looked at."""
+    total: LatencyStep
+    steps: list[LatencyStep]
+
+
 class UsageReport(Struct, frozen=True, kw_only=True):
     scope: Scope
     tenant: str | None

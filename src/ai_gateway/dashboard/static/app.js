@@ -5,6 +5,7 @@ import { call, calls } from "./calls.js?v=__VERSION__";
 import { keys } from "./keys.js?v=__VERSION__";
 import { tenants } from "./tenants.js?v=__VERSION__";
 import { providers } from "./providers.js?v=__VERSION__";
+import { experiments } from "./experiments.js?v=__VERSION__";
 import { cache } from "./cache.js?v=__VERSION__";
 import { playground } from "./playground.js?v=__VERSION__";
 import { actions } from "./actions.js?v=__VERSION__";
@@ -15,6 +16,7 @@ const PAGES = [
   ["keys", "Keys", keys, ["admin", "viewer", "tenant-admin"]],
   ["tenants", "Tenants", tenants, ["admin", "viewer", "tenant-admin"]],
   ["providers", "Providers and routes", providers, ["admin", "viewer"]],
+  ["experiments", "Experiments", experiments, ["admin", "viewer"]],
   ["cache", "Cache", cache, ["admin", "viewer", "tenant-admin"]],
   ["playground", "Playground", playground, ["admin", "viewer", "tenant-admin"]],
   ["actions", "Changes", actions, ["admin", "viewer", "tenant-admin"]],

@@ -16,7 +16,7 @@ export async function cache(place) {
     try {
       const given = Object.entries({ tenant: tenant.value, model: model.value }).filter(([, v]) => v);
       const done = await api("DELETE", `/admin/cache?${new URLSearchParams(given)}`);
-      note.replaceChildren(h("p", { class: "good" }, `Purged${done?.entries === undefined ? "" : ` ${count(done.entries)} entries`}.`));
+      note.replaceChildren(h("p", { class: "good" }, `Purged ${count(done.answers)} answers.`));
     } catch (error) { note.replaceChildren(problem(error)); }
   };
   place.replaceChildren(h("div", { class: "bar" }, h("h1", {}, "Cache"), h("span", { class: "muted" }, "last 7 days")),

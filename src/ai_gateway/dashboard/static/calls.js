@@ -1,5 +1,6 @@
 import { get } from "./api.js?v=__VERSION__";
 import { card, empty, h, problem, select, table } from "./dom.js?v=__VERSION__";
+import { conversation } from "./conversation.js?v=__VERSION__";
 import { count, ms, usd, when } from "./format.js?v=__VERSION__";
 
 const MOST = 200;
@@ -41,7 +42,8 @@ export async function calls(place, { query }) {
   }
   await load();
   const source = new EventSource("/admin/calls/live");
-  source.onopen = () => { live.textContent = "live"; live.className = "chip good"; };
+  let opened = false;
+  source.onopen = () => { if (opened) load(); opened = true; live.textContent = "live"; live.className = "chip good"; };
   source.onerror = () => { live.textContent = "reconnecting…"; live.className = "chip warn"; };
   source.onmessage = (event) => {
     const fits = JSON.parse(event.data).filter((c) => (!chosen.tenant || c.tenant === chosen.tenant) && (!chosen.key || c.key === chosen.key) && (!chosen.user || c.user === chosen.user));
@@ -84,7 +86,8 @@ export async function call(place, { id }) {
     told);
   try {
     const audited = await get(`/admin/audit/${id}`);
-    told.replaceChildren(h("h2", {}, "Conversation"), h("pre", {}, JSON.stringify(audited, null, 2)));
+    told.replaceChildren(h("h2", {}, "Conversation"), conversation(audited.request, audited.response),
+      h("details", {}, h("summary", {}, "As it was kept"), h("pre", {}, JSON.stringify(audited, null, 2))));
   } catch {
     told.replaceChildren(h("h2", {}, "Conversation"), empty("The words of this call were not kept. AUDIT=full keeps them, for those who may read them."));
   }

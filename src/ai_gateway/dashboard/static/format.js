@@ -18,4 +18,3 @@ export function change(now, before) {
   const by = (100 * (now - before)) / before;
   return `${by >= 0 ? "+" : "−"}${Math.abs(by).toFixed(0)} % on the period before`;
 }
-export const quantile = (sorted, q) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] : undefined);

@@ -1,7 +1,7 @@
 import { get } from "./api.js?v=__VERSION__";
 import { lines } from "./charts.js?v=__VERSION__";
 import { card, csv, download, empty, h, select, table } from "./dom.js?v=__VERSION__";
-import { change, count, ms, percent, quantile, usd } from "./format.js?v=__VERSION__";
+import { change, count, ms, percent, usd } from "./format.js?v=__VERSION__";
 
 const HOUR = 3600000, DAY = 24 * HOUR;
 const RANGES = [["day", "Last 24 hours"], ["week", "Last 7 days"], ["month", "Last 30 days"], ["this-month", "This month"]];
@@ -38,7 +38,7 @@ export async function overview(place, { query }) {
       get("/admin/usage", { ...from, group_by: step }),
       get("/admin/usage", { ...from, group_by: `${step},${chosen.by}` }),
       get("/admin/usage", { start: before.toISOString(), end: start.toISOString(), tenant, group_by: "day" }),
-      get("/admin/calls", { limit: 1000, tenant }),
+      get("/admin/latency", { ...from, step }),
     ]);
     if (mine !== turn) return;
     shown = groups.groups;
@@ -47,8 +47,7 @@ export async function overview(place, { query }) {
 
   function render(over, groups, past, recent, start, end, step) {
     const t = over.total, p = past.total;
-    const times = recent.data.map((c) => c.duration_ms).sort((a, b) => a - b);
-    const first = recent.data.map((c) => c.first_token_ms).filter((v) => v !== undefined).sort((a, b) => a - b);
+    const slow = recent.total;
     const tokens = t.input_tokens + t.output_tokens;
     const cards = h("div", { class: "cards" },
       card("Spend", usd(t.cost_usd), change(Number(t.cost_usd), Number(p.cost_usd))),
@@ -56,8 +55,8 @@ export async function overview(place, { query }) {
       card("Tokens", count(tokens), `${count(t.input_tokens)} in · ${count(t.output_tokens)} out`),
       card("Errors", percent(t.errors, t.requests), `${count(t.errors)} calls`),
       card("Cache hits", percent(t.cached, t.requests), `${usd(t.saved_usd)} saved`),
-      card("Latency p50", ms(quantile(times, 0.5)), `p95 ${ms(quantile(times, 0.95))} · p99 ${ms(quantile(times, 0.99))}`),
-      card("First token p50", ms(quantile(first, 0.5)), first.length ? `of ${count(first.length)} streams` : "no streams yet"),
+      card("Latency p50", ms(slow.p50_ms), `p95 ${ms(slow.p95_ms)} · p99 ${ms(slow.p99_ms)}`),
+      card("First token p50", ms(slow.first_token_p50_ms), slow.first_token_p50_ms === null ? "no streams yet" : `p95 ${ms(slow.first_token_p95_ms)}`),
       card("Month's forecast", forecast(over, start, end), "at the pace of the range shown"));
     const points = series(over.groups, groups.groups, start, end, step);
     const panel = (title, ...content) => h("section", { class: "panel" }, h("h2", {}, title), content);
@@ -70,8 +69,11 @@ export async function overview(place, { query }) {
         panel("Spend", lines("Spend", points.times, points.cost, usd)),
         panel("Calls", lines("Calls", points.times, points.requests, count))),
       panel(`Spend ${GROUPS.find(([k]) => k === chosen.by)[1]}`, lines("Spend by group", points.times, points.groups, usd)),
+      panel("Latency", lines("Latency", recent.steps.map((s) => new Date(s.start) / 1000), [
+        { name: "p50", values: recent.steps.map((s) => s.p50_ms) }, { name: "p95", values: recent.steps.map((s) => s.p95_ms) },
+        { name: "p99", values: recent.steps.map((s) => s.p99_ms) }, { name: "first token p50", values: recent.steps.map((s) => s.first_token_p50_ms) }], ms)),
       panel("Where it goes", breakdown(groups.groups)),
-      h("p", { class: "muted" }, `Latencies are those of the last ${count(recent.data.length)} calls. Sums are kept by the hour (UTC).`));
+      h("p", { class: "muted" }, `Latencies are those of the last ${count(recent.sample)} calls of each ${step}. Sums are kept by the hour (UTC).`));
   }
 
   function breakdown(groups) {

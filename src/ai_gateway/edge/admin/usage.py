@@ -1,25 +1,26 @@
 """`/admin/usage`: what was used and spent, by anybody; single calls; who changed what."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
-from msgspec.json import encode
 from starlette.responses import StreamingResponse
 
 from ai_gateway.edge.usage import groupings, no_ledger, span
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.model.usage_report import CallPage, CallRecord, Scope, UsageReport
-from ai_gateway.storage.database import DatabaseUnavailable
+from ai_gateway.model.usage_report import CallPage, CallRecord, LatencyReport, Scope, UsageReport
 
+from .live import LiveCalls
 from .route import EVERYONE, AdminCall, AdminRoute, not_found
 
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
 
-_MOST_LIVE = 100
+_MOST_STEPS = 100
+_KEPT_SECONDS = 10.0
+_MOST_KEPT = 100
 _GROUPINGS = ("hour", "day", "model", "provider", "tenant", "key", "user")
 
 
@@ -32,6 +33,13 @@ class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     start: str | None = None
     end: str | None = None
     group_by: Annotated[str, Meta(max_length=64)] = "day,model"
+
+
+class LatencyQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    tenant: str | None = None
+    start: str | None = None
+    end: str | None = None
+    step: Literal["hour", "day"] = "day"
 
 
 class CallsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +55,10 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
         if queries is None:
             raise no_ledger()
         return queries()
+
+    watched = LiveCalls()
+    # Many pages ask for the same few.
+    kept: dict[tuple[str | None, datetime, datetime, timedelta], tuple[float, LatencyReport]] = {}
 
     async def report(call: AdminCall) -> UsageReport:
         query: AdminUsageQuery = call.query
@@ -75,6 +87,24 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
             start=start, end=end, by=by,
         )  # fmt: skip
 
+    async def latency(call: AdminCall) -> LatencyReport:
+        query: LatencyQuery = call.query
+        start, end = span(query.start, query.end, datetime.now(UTC))
+        step = timedelta(hours=1 if query.step == "hour" else 24)
+        if (end - start) / step > _MOST_STEPS:
+            raise GatewayError(
+                "invalid_request", f"These are more than {_MOST_STEPS} steps.", field="start"
+            )
+        tenant = call.actor.tenant_or(query.tenant)
+        asked = (tenant, start, end, step)
+        found = kept.get(asked)
+        if found is None or monotonic() - found[0] > _KEPT_SECONDS:
+            report = await ledger().latency(tenant=tenant, start=start, end=end, step=step)
+            if len(kept) >= _MOST_KEPT:
+                kept.clear()
+            found = kept[asked] = (monotonic(), report)
+        return found[1]
+
     async def calls(call: AdminCall) -> CallPage:
         query: CallsQuery = call.query
         return await ledger().calls(
@@ -84,7 +114,7 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
 
     async def live(call: AdminCall) -> StreamingResponse:
         return StreamingResponse(
-            _live(ledger(), call.actor.tenant),
+            watched.events(ledger(), call.actor.tenant),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -100,6 +130,9 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
         AdminRoute(method="GET", path="/admin/usage", handler=report, query=AdminUsageQuery,
                    gives=UsageReport, roles=EVERYONE, tag="usage",
                    summary="Requests, tokens and cost, by time, model, tenant, key or user"),
+        AdminRoute(method="GET", path="/admin/latency", handler=latency, query=LatencyQuery,
+                   gives=LatencyReport, roles=EVERYONE, tag="usage",
+                   summary="Percentiles of calls' times, from a sample of each hour or day"),
         AdminRoute(method="GET", path="/admin/calls", handler=calls, query=CallsQuery, gives=CallPage,
                    roles=EVERYONE, tag="usage", summary="Single calls in the ledger, newest first"),
         AdminRoute(method="GET", path="/admin/calls/live", handler=live, gives=list[CallRecord],
@@ -108,28 +141,3 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
         AdminRoute(method="GET", path="/admin/calls/{id}", handler=one, gives=CallRecord,
                    roles=EVERYONE, tag="usage", summary="One call"),
     ]  # fmt: skip
-
-
-async def _live(ledger: "LedgerQueries", tenant: str | None) -> AsyncGenerator[bytes, None]:
-    """Looks once a second; a comment now and then shows that the stream is alive."""
-    seen = ""
-    quiet = 0
-    yield b": begun\n\n"
-    while True:
-        try:
-            page = await ledger.calls(
-                tenant=tenant, key=None, user=None, limit=_MOST_LIVE, before=None
-            )
-        except DatabaseUnavailable:
-            page = CallPage(data=[], next=None)
-        # Ids sort as their calls came.
-        fresh = [one for one in page.data if one.id > seen] if seen else []
-        seen = max(seen, page.data[0].id if page.data else "0")
-        if fresh:
-            yield b"data: " + encode(fresh) + b"\n\n"
-            quiet = 0
-        else:
-            quiet += 1
-            if quiet % 15 == 0:
-                yield b": still here\n\n"
-        await asyncio.sleep(1.0)
