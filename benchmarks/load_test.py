@@ -260,7 +260,7 @@ def main() -> None:
     if given.url:
         report = uvloop.run(run(given.url, given.key, kinds, given.scale))
     else:
-        with servers.upstream() as upstream, servers.gateway(upstream) as (pid, _):
+        with servers.upstream() as upstream, servers.gateway(upstream, CACHE_TTL="5") as (pid, _):
             servers.pin_load()
             url = f"http://127.0.0.1:{servers.GATEWAY_PORT}"
             memory.append(servers.resident_kib(pid) / 1024)
