@@ -190,7 +190,6 @@ async def open_gateway(
         router,
         settings.routes,
         DatabaseRoutes(database),
-        away=DatabaseUnavailable,
         on_event=database_event,
     )
     readiness.add_note(routes.note)

@@ -126,9 +126,12 @@ async def test_no_call_fails_while_redis_is_away_and_it_is_taken_up_again(
         serving({**in_front_of(provider), **LOCAL, "REDIS_ADDR": redis.address}) as running,
     ):
         load = Load(running)
+        usual = 0.0
 
         async def happening() -> None:
-            await asyncio.sleep(0.3)
+            nonlocal usual
+            await asyncio.sleep(0.5)
+            usual = load.p99()
             break_it(redis)
             await lost(running, True)
             ready = await get(running.url + "/ready")
@@ -143,8 +146,8 @@ async def test_no_call_fails_while_redis_is_away_and_it_is_taken_up_again(
         assert set(load.statuses) == {200}
         assert load.degraded > 0
         assert await metric(running, "gateway_state_losses_total") == 1
-        # Calls in flight when it went wait for the time-out, no other does.
-        assert load.p99() < 0.05
+        # Calls in flight when it went wait for the time-out, no other does: less than 50 ms are added.
+        assert load.p99() - usual < 0.05
         after = await ask("POST", running.url + CHAT, ASKED)
         assert "x-gateway-degraded" not in after.headers
 

@@ -9,6 +9,7 @@ the path of the call; until then they are in memory.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -205,10 +206,8 @@ class ResponseKeeper:
                 await self._flush()
             if loop.time() - swept > _SWEEP_SECONDS:
                 swept = loop.time()
-                try:
+                with suppress(DatabaseUnavailable):
                     await self._store.expire("response", now() - int(self._seconds))
-                except DatabaseUnavailable:
-                    continue
 
     async def _flush(self) -> None:
         batch, self._pending = self._pending, []
@@ -218,7 +217,10 @@ class ResponseKeeper:
             await self._store.keep_all(batch)
         except DatabaseUnavailable:
             # Tried again with the next; past the bound they are counted and given up.
-            self._pending = [*batch, *self._pending]
+            self._pending = [*batch, *self._pending][:_MOST_PENDING]
+        except Exception:
+            # A database that is half there, or a note it will not take: the next batch is its own.
+            self._dropped(len(batch))
 
 
 def _input_items(given: Raw) -> list[Raw]:

@@ -36,15 +36,13 @@ class RouteBook:
         own: Mapping[str, Route],
         store: RouteStore,
         *,
-        away: type[Exception],
         on_event: OnEvent,
     ) -> None:
-        """`own`: the file's, already checked. `away`: what the store raises when it cannot be reached."""
+        """`own`: the file's, already checked."""
         self._router = router
         self._own = dict(own)
         self._made: dict[str, Route] = {}
         self._store = store
-        self._away = away
         self._on_event = on_event
         self._lost = False
         self._task: asyncio.Task[None] | None = None
@@ -126,9 +124,10 @@ class RouteBook:
                 await self._look()
 
     async def _look(self) -> None:
+        """Whatever the database throws while it comes and goes, it is looked at again."""
         try:
             self._take(await self._store.load())
-        except self._away as error:
+        except Exception as error:
             if not self._lost:
                 self._lost = True
                 self._on_event("error", "routes_database_lost", type(error).__name__)
