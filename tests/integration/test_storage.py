@@ -30,8 +30,13 @@ async def test_the_migrations_make_the_declared_tables(opened: Database) -> None
 
     from ai_gateway.storage.tables import metadata
 
+    def declared(thing: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
+        # The audit's word index is each database's own kind of thing, which SQLAlchemy cannot declare.
+        return name != "audit_search" and not (name or "").startswith("audit_text")
+
     def compare(connection: Any) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_object": declared}
+        context = MigrationContext.configure(connection, opts=options)
         return compare_metadata(context, metadata)
 
     async with opened.read() as connection:
