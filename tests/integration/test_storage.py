@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ai_gateway.ledger.query import LedgerQueries
+from ai_gateway.model.errors import GatewayError
 from ai_gateway.storage.database import Database, database_url
 
 
@@ -157,6 +159,39 @@ async def test_records_and_sums_go_by_age(opened: Database) -> None:
     assert (await queries.spent("user", "a", "u", now - 10 * 86400))[0] == 2
     assert (await queries.spent("user", "b", "u", 0)) == (0, 0)
     assert await let_go(opened, days=0, hourly_days=0, now=now) == 0
+
+
+async def test_more_groups_than_an_answer_can_hold_are_refused_by_name(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ai_gateway.ledger import query
+    from ai_gateway.ledger.store import keep
+
+    monkeypatch.setattr(query, "_MOST_GROUPS", 2)
+    at = int(time() * 1000)
+    batch = [
+        whole(
+            {
+                "id": f"{at:012x}{n:020x}",
+                "tenant": "a",
+                "user": f"u{n}",
+                "key_id": None,
+                "model": "m",
+                "provider": "p",
+                "status": 200,
+                "input_tokens": 1,
+            }
+        )
+        for n in range(3)
+    ]
+    async with opened.write() as connection:
+        await keep(connection, json.dumps(batch))
+    end = datetime.now(UTC) + timedelta(hours=1)
+    with pytest.raises(GatewayError, match="more than 2 groups") as refused:
+        await LedgerQueries(opened).report(
+            scope="tenant", tenant="a", start=end - timedelta(days=1), end=end, by=["user"]
+        )
+    assert (refused.value.status, refused.value.field) == (400, "group_by")
 
 
 @pytest.mark.parametrize(

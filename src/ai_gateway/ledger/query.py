@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.json import Decoder
 from sqlalchemy import ColumnElement, Row, func, select
 
+from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import (
     CallPage,
     CallRecord,
@@ -50,10 +51,6 @@ _SUMS = (
 _of = usage_hourly.c
 
 
-class TooManyGroups(Exception):
-    """More than a page can hold: a shorter time or a coarser grouping is needed."""
-
-
 class LedgerQueries:
     """Every method raises DatabaseUnavailable."""
 
@@ -71,7 +68,7 @@ class LedgerQueries:
         by: Sequence[Grouping],
     ) -> UsageReport:
         """`subject` is the key's id or the user's name; "" for every one of the tenant.
-        Raises TooManyGroups."""
+        Raises GatewayError for more groups than an answer can hold."""
         columns = _grouping_columns(by)
         sums = [func.sum(_of[name]).label(name) for name in _SUMS]
         statement: Any = select(*columns, *sums).where(
@@ -83,7 +80,12 @@ class LedgerQueries:
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         if len(rows) > _MOST_GROUPS:
-            raise TooManyGroups
+            raise GatewayError(
+                "invalid_request",
+                f"These are more than {_MOST_GROUPS} groups: ask for a shorter time, or by fewer things.",
+                field="group_by",
+                code="too_many_groups",
+            )
         groups = [_group(row, by) for row in rows] if columns else []
         totals = {name: sum(int(row[name] or 0) for row in rows) for name in _SUMS}
         return UsageReport(
