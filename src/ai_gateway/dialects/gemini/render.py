@@ -7,6 +7,7 @@ from msgspec.json import decode, encode
 
 from ai_gateway.dialects.arguments import as_object
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
+from ai_gateway.dialects.inexpressible import refuse_inexpressible
 from ai_gateway.dialects.signatures import is_marked, own
 from ai_gateway.model.chat import Chat, OpaqueTool, Tool, ToolChoice
 from ai_gateway.model.content import (
@@ -64,7 +65,7 @@ class RequestRenderer:
 
     def render(self) -> Rendered:
         chat = self._chat
-        self._refuse_inexpressible()
+        refuse_inexpressible(chat, _NOT_EXPRESSIBLE, _HARMLESS_EXTRAS, self._note)
         system, turns = self._split()
         out: dict[str, object] = {"contents": turns}
         if system:
@@ -81,25 +82,6 @@ class RequestRenderer:
 
     def _note(self, note: str) -> None:
         self._notes[note] = None
-
-    def _refuse_inexpressible(self) -> None:
-        for name, harmless in _NOT_EXPRESSIBLE.items():
-            value = getattr(self._chat, name)
-            if value is not None and value not in harmless:
-                raise Untranslatable(
-                    name, f"The chosen model's API has nothing like {name}. Leave it out."
-                )
-        for name, value in self._chat.extras.items():
-            text = bytes(value)
-            harmless_values = _HARMLESS_EXTRAS.get(name)
-            if text == b"null" or (harmless_values and text in harmless_values):
-                continue
-            if harmless_values == ():
-                self._note(f"{name} left out: the provider has no like of it")
-                continue
-            raise Untranslatable(
-                name, f"The chosen model's API has nothing like {name}. Leave it out."
-            )
 
     def _split(self) -> tuple[list[dict[str, object]], list[_Turn]]:
         """The system instruction, and the turns: neighbours of one role joined."""
