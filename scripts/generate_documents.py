@@ -114,6 +114,7 @@ def configuration() -> str:
         "",
         "Models of it are called as `acme/<model>`. Several keys (`keys: [env:ONE, env:TWO]`, or a",
         "variable with commas) are used in turn. Routes are described in [routing](routing.md).",
+        "Tenants, keys, tokens and signing in by an OpenID provider are in [access](access.md).",
         "",
         "### Clouds",
         "",

@@ -10,7 +10,9 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import ADMIN, sign_in
-from tests.serving import Running, ask, get, post, serving
+from tests.integration.test_sign_in import config
+from tests.openid import SECRET, openid
+from tests.serving import Got, Running, ask, get, post, providing, serving
 
 PAGES = [
     "overview",
@@ -254,6 +256,45 @@ async def test_signing_in_and_out(browser: Browser, gateway: Running) -> None:
     await page.get_by_role("button", name="Sign out").click()
     await page.get_by_label("Key").wait_for()
     assert await context.cookies() == []
+
+
+async def test_signing_in_and_out_by_an_openid_provider(browser: Browser, tmp_path: Path) -> None:
+    """The gateway's known address is a door that leads to whatever port it got."""
+    inside = ""
+
+    async def door(got: Got, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 307 There\r\nlocation: {inside}{got.path}\r\ncontent-length: 0\r\n"
+        writer.write(f"{head}connection: close\r\n\r\n".encode())
+        await writer.drain()
+
+    async with openid() as provider, providing(door) as known:
+        file = config(provider, tmp_path, known.port)
+        async with serving({"ADMIN_KEY": ADMIN, "OIDC_SECRET": SECRET}, file) as gateway:
+            inside = gateway.url
+            context = await browser.new_context()
+            page = await context.new_page()
+            await page.goto(f"{gateway.url}/dashboard/keys")
+            await page.get_by_role("link", name="Sign in with Company").wait_for()
+            assert (await Axe().run(page)).violations_count == 0
+            await page.get_by_role("link", name="Sign in with Company").click()
+            await page.get_by_role("heading", name="Keys").wait_for()
+            await expect(page.locator(".side")).to_contain_text("company:anna")
+            assert [c["name"] for c in await context.cookies()] == ["gateway_session"]
+            await page.get_by_role("button", name="New key").wait_for()
+            await page.get_by_role("button", name="Sign out").click()
+            await page.get_by_role("link", name="Sign in with Company").wait_for()
+            assert "/logout" in provider.seen
+            assert await context.cookies() == []
+            provider.claims = {"sub": "eve", "groups": ["finance"]}
+            await page.get_by_role("link", name="Sign in with Company").click()
+            await expect(page.locator(".side")).to_contain_text("viewer")
+            await page.goto(f"{gateway.url}/dashboard/keys")
+            await page.get_by_role("heading", name="Keys").wait_for()
+            assert await page.get_by_role("button", name="New key").count() == 0
+            await page.get_by_role("button", name="Sign out").click()
+            provider.claims = {"sub": "eve"}
+            await page.get_by_role("link", name="Sign in with Company").click()
+            await expect(page.get_by_role("alert")).to_contain_text("have no role here")
 
 
 async def test_another_site_can_neither_act_nor_frame(gateway: Running) -> None:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from msgspec import Struct
 
-from ai_gateway.access import tokens
+from ai_gateway.access import issuer
 from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, admin, call
 from tests.serving import Provider, Running, answers, ask, in_front_of, providing, serving
 
@@ -148,7 +148,7 @@ async def test_a_token_that_is_not_good_is_refused(
 async def test_an_issuer_may_rotate_its_keys(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "_LEAST_SECONDS", 0)
+    monkeypatch.setattr(issuer, "LEAST_SECONDS", 0)
     assert await call(guarded.running, token()) == 200
     new = token(key=EC, kid="two", algorithm="ES256")
     assert await call(guarded.running, new) == 401

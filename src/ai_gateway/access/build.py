@@ -20,6 +20,7 @@ from .policies import merge
 
 if TYPE_CHECKING:
     from .administer import Administration
+    from .sign_in import SignIns
     from .store import KeyStore
 
 Mode = Literal["auto", "until-keys", "open", "closed"]
@@ -55,8 +56,11 @@ class OpenAccess:
         reveal: Callable[[str], str],
         administration: "Callable[[], Administration]",
         follower: Follower | None,
+        sign_ins: "SignIns | None",
     ) -> None:
         self.access = access
+        self.sign_ins = sign_ins
+        """None where nobody can sign in by an OpenID provider."""
         self.administration = administration
         """Made when first used: it needs the database."""
         self.follower = follower
@@ -160,6 +164,7 @@ async def open_access(
         reveal=reveal,
         administration=administration,
         follower=follower,
+        sign_ins=_sign_ins(settings.issuers, store, reveal),
     )
 
 
@@ -169,6 +174,23 @@ def _token_reader(issuers: Mapping[str, TokenIssuer], store: "KeyStore | None") 
     from .tokens import TokenReader
 
     return TokenReader(issuers, store.tenant_policy).read
+
+
+def _sign_ins(
+    issuers: Mapping[str, TokenIssuer], store: "KeyStore | None", reveal: Callable[[str], str]
+) -> "SignIns | None":
+    if store is None or not any(issuer.sign_in for issuer in issuers.values()):
+        return None
+    from .sign_in import SignIns
+
+    secrets: dict[str, str] = {}
+    for name, issuer in issuers.items():
+        if issuer.sign_in is not None and issuer.sign_in.client_secret is not None:
+            try:
+                secrets[name] = reveal(issuer.sign_in.client_secret)
+            except ValueError as error:
+                raise BadAccess(f"auth.{name}.sign_in.client_secret: {error}") from None
+    return SignIns(issuers, secrets, store.tenant_policy)
 
 
 def _key_store(database: Database, policies: Mapping[str, Policy]) -> "KeyStore":

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
+from time import time
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -12,13 +13,25 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ai_gateway import __version__
-from ai_gateway.dashboard.sessions import COOKIE, SECONDS, Sessions, cookie_of
+from ai_gateway.dashboard.sessions import (
+    COOKIE,
+    SECONDS,
+    Session,
+    Sessions,
+    cookie_of,
+    session_cookie,
+)
 from ai_gateway.dialects.openai_chat.errors import render_error
 from ai_gateway.model.errors import GatewayError
+from ai_gateway.telemetry.log import Log
 
 from .admin.guard import Guard
+from .admin.route import Actor
 from .body import read_body
 from .calls import joined
+
+if TYPE_CHECKING:
+    from ai_gateway.access.sign_in import SignIns
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -27,7 +40,7 @@ _TYPES = {
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
-_HEADERS = {
+HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -45,18 +58,33 @@ class _SignIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DashboardEndpoints:
-    def __init__(self, guard: Guard, sessions: Sessions | None) -> None:
+    """`sign_ins`: by OpenID providers; None where there are none."""
+
+    def __init__(
+        self, guard: Guard, sessions: Sessions | None, sign_ins: "SignIns | None", log: Log
+    ) -> None:
         self._guard = guard
         self._sessions = sessions
+        self._sign_ins = sign_ins
+        self._log = log
         self._files = _load()
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/dashboard", self._index),
             Route("/dashboard/session", self._session, methods=["GET", "POST", "DELETE"]),
+            *self._sign_in_routes(),
             Route("/dashboard/static/{name:path}", self._static),
             Route("/dashboard/{page:path}", self._index),
         ]
+
+    def _sign_in_routes(self) -> list[BaseRoute]:
+        if self._sign_ins is None or self._sessions is None:
+            return []
+        # Brings the reading of tokens along, which only who has a provider pays for.
+        from .sign_in import SignInEndpoints
+
+        return SignInEndpoints(self._sign_ins, self._sessions, self._log).routes()
 
     async def _index(self, request: Request) -> Response:
         if request.url.path.endswith("/"):
@@ -66,13 +94,13 @@ class DashboardEndpoints:
     async def _static(self, request: Request) -> Response:
         name: str = request.path_params["name"]
         if name not in self._files:
-            return Response("not found", 404, headers=_HEADERS)
+            return Response("not found", 404, headers=HEADERS)
         # The page asks for its files by version, so that an upgrade is seen at once.
         return self._file(name, "public, max-age=31536000, immutable")
 
     def _file(self, name: str, cache: str) -> Response:
         kind = _TYPES[name.rsplit(".", 1)[-1]]
-        headers = {**_HEADERS, "cache-control": cache, "content-type": kind}
+        headers = {**HEADERS, "cache-control": cache, "content-type": kind}
         return Response(self._files[name], headers=headers)
 
     async def _session(self, request: Request) -> Response:
@@ -82,7 +110,7 @@ class DashboardEndpoints:
                 case "POST":
                     return await self._sign_in(request, headers)
                 case "DELETE":
-                    return self._sign_out(headers)
+                    return await self._sign_out(headers)
                 case _:
                     return await self._who(headers)
         except GatewayError as error:
@@ -105,55 +133,60 @@ class DashboardEndpoints:
         except (msgspec.DecodeError, UnicodeEncodeError):
             raise GatewayError("authentication", "The key is not valid.") from None
         actor = await self._guard.actor(credential)
-        cookie = self._sessions.begin(key)
-        secure = "; Secure" if request.url.scheme == "https" or _was_https(headers) else ""
-        return self._told(
-            actor.role,
-            actor.tenant,
-            cookie,
-            {
-                "set-cookie": f"{COOKIE}={cookie}; Path=/; Max-Age={SECONDS}; HttpOnly; "
-                f"SameSite=Strict{secure}"
-            },
-        )
+        cookie = self._sessions.seal(COOKIE, Session(until=time() + SECONDS, key=key))
+        set_cookie = {"set-cookie": session_cookie(cookie, SECONDS, secure=is_https(request))}
+        return self._told(actor, cookie, set_cookie)
 
     async def _who(self, headers: Mapping[bytes, bytes]) -> Response:
         cookie = cookie_of(headers)
         if self._sessions is None or cookie is None:
-            state = "no_admin_key" if self._sessions is None else "signed_out"
-            return Response(
-                encode({"state": state, "version": __version__}), headers=_json_headers()
-            )
-        actor = await self._guard.actor({b"cookie": headers[b"cookie"]})
-        return self._told(actor.role, actor.tenant, cookie, {})
+            return Response(encode(self._nobody()), headers=_json_headers())
+        try:
+            actor = await self._guard.actor({b"cookie": headers[b"cookie"]})
+        except GatewayError as error:
+            if error.kind != "authentication":
+                raise
+            return Response(encode(self._nobody()), headers=_json_headers())
+        return self._told(actor, cookie, {})
 
-    def _told(
-        self, role: str, tenant: str | None, cookie: str, more: Mapping[str, str]
-    ) -> Response:
+    def _nobody(self) -> dict[str, Any]:
+        offers = [] if self._sign_ins is None else self._sign_ins.offers()
+        state = "no_admin_key" if self._sessions is None else "signed_out"
+        return {"state": state, "version": __version__, "sign_in": offers}
+
+    def _told(self, actor: Actor, cookie: str, more: Mapping[str, str]) -> Response:
         assert self._sessions is not None
         told: dict[str, Any] = {
             "state": "signed_in",
-            "role": role,
-            "tenant": tenant,
+            "name": actor.name,
+            "role": actor.role,
+            "tenant": actor.tenant,
             "csrf": self._sessions.csrf_token(cookie),
             "version": __version__,
         }
         return Response(encode(told), headers={**_json_headers(), **more})
 
-    def _sign_out(self, headers: Mapping[bytes, bytes]) -> Response:
-        if self._sessions is not None and not self._sessions.is_csrf_good(headers):
-            raise GatewayError("permission", "The page is out of date: load it anew.")
-        gone = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
-        return Response(b"{}", headers={**_json_headers(), "set-cookie": gone})
+    async def _sign_out(self, headers: Mapping[bytes, bytes]) -> Response:
+        """Tells where to go to sign out at the provider as well."""
+        go = None
+        if self._sessions is not None:
+            if not self._sessions.is_csrf_good(headers):
+                raise GatewayError("permission", "The page is out of date: load it anew.")
+            session = self._sessions.session(headers)
+            if session is not None and session.person is not None and self._sign_ins is not None:
+                go = await self._sign_ins.leave(session.person.provider)
+        gone = session_cookie("", 0, secure=False)
+        return Response(encode({"go": go}), headers={**_json_headers(), "set-cookie": gone})
 
 
 def _json_headers() -> dict[str, str]:
-    return {**_HEADERS, "content-type": "application/json", "cache-control": "no-store"}
+    return {**HEADERS, "content-type": "application/json", "cache-control": "no-store"}
 
 
-def _was_https(headers: Mapping[bytes, bytes]) -> bool:
-    """A proxy in front speaks TLS. A lie here only makes a cookie that plain HTTP does not send."""
-    return headers.get(b"x-forwarded-proto", b"").lower() == b"https"
+def is_https(request: Request) -> bool:
+    """Also behind a proxy that speaks TLS. A lie here only makes a cookie that plain HTTP does not
+    send."""
+    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
 
 
 def _load() -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from starlette.applications import Starlette
@@ -44,6 +45,9 @@ from .rebinding import LoopbackGuard
 from .usage import UsageEndpoint
 from .websocket import WebSocketEndpoint
 
+if TYPE_CHECKING:
+    from ai_gateway.access.sign_in import SignIns
+
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -58,6 +62,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     log: Log
     readiness: Readiness
     access: Access
+    sign_ins: "SignIns | None"
     admin_key: str | None
     metrics_key: str | None
     """Asked of who reads the metrics; None: nobody is asked."""
@@ -190,8 +195,8 @@ def _held(parts: Parts) -> ForwardEndpoint:
 
 def _pages(parts: Parts) -> Starlette:
     sessions = None if parts.admin_key is None else Sessions(parts.admin_key)
-    guard = Guard(parts.access, parts.admin_key, sessions)
-    dashboard = DashboardEndpoints(guard, sessions)
+    guard = Guard(parts.access, parts.admin_key, sessions, parts.sign_ins)
+    dashboard = DashboardEndpoints(guard, sessions, parts.sign_ins, parts.log)
     operations = OperationsEndpoints(parts.readiness, parts.metrics, guard, parts.metrics_key)
     models = ModelsEndpoint(parts.router, parts.access)
     table = admin_table(parts.admin)

@@ -1,9 +1,9 @@
 """Tenants and virtual keys, as the admin API and the command line show and take them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from .policy import UNRESTRICTED, Policy
 
@@ -160,6 +160,22 @@ class ConfiguredKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     expires_at: datetime | None = None
 
 
+class SignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As written under `auth.<name>.sign_in`: people sign in to the dashboard by this issuer."""
+
+    url: Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#\s]+\Z")]
+    """The gateway's own address, as browsers know it. The issuer sends them back to
+    `<url>/dashboard/sign-in/<name>/callback`, which must be registered there."""
+    client_id: Annotated[str, Meta(min_length=1)]
+    client_secret: str | None = None
+    """`env:NAME` or `file:/path`; None: a public client."""
+    title: str = ""
+    """What the button says, after `Sign in with`."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    hours: Annotated[float, Meta(gt=0, le=168)] = 8.0
+    """How long a session lasts."""
+
+
 class TokenIssuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As written in `gateway.yaml` under `auth.<name>`: whose JWTs are taken as keys (OIDC)."""
 
@@ -181,5 +197,9 @@ class TokenIssuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tenant_claim: str = "tenant"
     user_claim: str = "sub"
     role_claim: str | None = None
-    """A claim that names a role for the admin API; None: its tokens have none."""
+    """A claim that names a role for the admin API; None: its tokens have none. A claim within a claim is
+    named with a dot: `realm_access.roles`. A list gives the first role of `roles` that is in it."""
+    roles: dict[str, Role] = field(default_factory=lambda: {role: role for role in get_args(Role)})
+    """What the claim's values mean, the mightiest first."""
+    sign_in: SignIn | None = None
     policy: Policy = UNRESTRICTED

@@ -55,6 +55,7 @@ class _Loader:
         self._check_workers(values)
         sections = {section.name: self._section(section) for section in SECTIONS}
         self._check_access(sections["keys"], sections["auth"])
+        self._check_sign_in(sections["auth"], has_admin_key=values["admin_key"] is not None)
         providers = ProviderReader(self._found, self._known).read()
         traces, logs = self._traces(values), self._logs(values)
         self._check_audit(sections["audit_options"], logs)
@@ -186,13 +187,39 @@ class _Loader:
         for id, issuer in auth.items():
             if issuer is None:
                 continue
-            parts = urlsplit(issuer.jwks)
-            local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
-            if parts.scheme != "https" and not local:
+            if not _is_private(issuer.jwks):
                 self._found.problem(
                     self._place("auth", id), f"auth.{id}.jwks", "must be an https address",
                     "Whoever can write on the line could sign tokens otherwise.",
                 )  # fmt: skip
+
+    def _check_sign_in(
+        self, auth: Mapping[str, TokenIssuer | None], *, has_admin_key: bool
+    ) -> None:
+        for id, issuer in auth.items():
+            if issuer is None or issuer.sign_in is None:
+                continue
+            where, name = self._place("auth", id), f"auth.{id}.sign_in"
+            if issuer.sign_in.client_secret is not None:
+                self._found.secret(issuer.sign_in.client_secret, where, f"{name}.client_secret")
+            if not has_admin_key:
+                self._found.problem(
+                    where, name, "needs ADMIN_KEY", "Set it: sessions are sealed with it."
+                )
+            if issuer.role_claim is None:
+                self._found.problem(
+                    where,
+                    f"auth.{id}.role_claim",
+                    "must be there",
+                    "Name the claim that says what a person may do.",
+                )
+            if not _is_private(issuer.issuer):
+                self._found.problem(
+                    where,
+                    f"auth.{id}.issuer",
+                    "must be an https address",
+                    "People are sent there to sign in.",
+                )
 
     def _place(self, section: str, name: str) -> str:
         entry = self._found.entries[section]
@@ -229,3 +256,10 @@ class _Loader:
             near = get_close_matches(name, known, n=1, cutoff=0.9)
             if near:
                 self._found.warnings.append(f"{name} is set but unknown; did you mean {near[0]}?")
+
+
+def _is_private(address: str) -> bool:
+    """Whether nobody can write on the line: https, or this machine."""
+    parts = urlsplit(address)
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    return parts.scheme == "https" or local

@@ -24,8 +24,15 @@ const PAGES = [
 const root = document.getElementById("app");
 let leaving = null;
 
+const FAILED = {
+  refused: "The provider did not let you in.", out_of_date: "That took too long, or was begun elsewhere. Try again.", not_valid: "The provider's answer could not be trusted. Try again.",
+  no_role: "You are known there, but have no role here. Ask whoever runs this gateway.", away: "The provider cannot be reached at the moment. Try again.",
+};
+
 function signIn(message) {
   const key = h("input", { type: "password", autocomplete: "current-password", required: true, id: "key", spellcheck: "false" });
+  const offers = session.sign_in ?? [], why = new URLSearchParams(location.search).get("sign_in");
+  message ??= why && (FAILED[why] ?? FAILED.not_valid);
   const note = h("div", { "aria-live": "polite" }, message ? problem(new Error(message)) : "");
   const form = h("form", {
     class: "panel", onsubmit: async (event) => {
@@ -35,11 +42,13 @@ function signIn(message) {
         start();
       } catch (error) { note.replaceChildren(problem(error)); key.select(); }
     },
-  }, h("h1", {}, "AI Gateway"), h("p", { class: "muted" }, "Sign in with the admin key, or with a key that has a role."),
-  note, h("label", {}, "Key", key), h("button", { class: "main", type: "submit" }, "Sign in"));
+  }, h("h1", {}, "AI Gateway"), note, offers.length ? h("div", { class: "offers" }, offers.map((o) =>
+    h("a", { class: "button main", href: `/dashboard/sign-in/${encodeURIComponent(o.name)}?to=${encodeURIComponent(location.pathname)}`, "data-leaves": true }, `Sign in with ${o.title}`)), h("div", { class: "or" }, "or")) : "",
+  h("p", { class: "muted" }, "Sign in with the admin key, or with a key that has a role."),
+  h("label", {}, "Key", key), h("button", { class: offers.length ? "" : "main", type: "submit" }, "Sign in"));
   root.replaceChildren(h("main", { class: "sign", id: "main" }, form));
   document.title = "Sign in · AI Gateway";
-  key.focus();
+  if (!offers.length) key.focus();
 }
 
 async function show() {
@@ -51,8 +60,9 @@ async function show() {
   const place = h("main", { id: "main", tabindex: "-1" }, h("p", { class: "empty", role: "status" }, "Loading…"));
   const nav = PAGES.filter(([, , , roles]) => roles.includes(session.role)).map(([n, title]) =>
     h("a", { class: "nav", href: `/dashboard/${n}`, "aria-current": n === found[0] ? "page" : undefined }, title));
-  const out = h("button", { class: "small", onclick: async () => { await api("DELETE", "/dashboard/session"); location.assign("/dashboard"); } }, "Sign out");
-  const who = session.tenant ? `${session.role} of ${session.tenant}` : session.role;
+  const out = h("button", { class: "small", onclick: async () => { const { go } = await api("DELETE", "/dashboard/session"); location.assign(go ?? "/dashboard"); } }, "Sign out");
+  const role = session.tenant ? `${session.role} of ${session.tenant}` : session.role;
+  const who = session.name && session.name !== session.role ? [h("div", {}, session.name), role] : role;
   root.replaceChildren(h("div", { class: "shell" },
     h("nav", { class: "side", "aria-label": "Pages" },
       h("div", { class: "brand" }, h("img", { src: "/dashboard/static/icon.svg", alt: "" }), "AI Gateway"), nav,
@@ -73,7 +83,7 @@ export function go(path) {
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='/dashboard']");
-  if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  if (!link || link.dataset.leaves !== undefined || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
   go(link.getAttribute("href"));
 });

@@ -2,23 +2,32 @@
 
 from collections.abc import Mapping
 from hmac import compare_digest
+from typing import TYPE_CHECKING
 
 from ai_gateway.access import headers as header
 from ai_gateway.access.access import Access
 from ai_gateway.access.keys import hash_of
-from ai_gateway.dashboard.sessions import Sessions
+from ai_gateway.dashboard.sessions import Sessions, SignedIn
 from ai_gateway.model.errors import GatewayError
 
 from .route import Actor, AdminRoute
+
+if TYPE_CHECKING:
+    from ai_gateway.access.sign_in import SignIns
 
 
 class Guard:
     """ADMIN_KEY is compared by its hash, in constant time."""
 
     def __init__(
-        self, access: Access, admin_key: str | None, sessions: Sessions | None = None
+        self,
+        access: Access,
+        admin_key: str | None,
+        sessions: Sessions | None = None,
+        sign_ins: "SignIns | None" = None,
     ) -> None:
         self._access = access
+        self._sign_ins = sign_ins
         self._sessions = sessions
         self._hash = None if admin_key is None else hash_of(admin_key.encode("utf-8"))
 
@@ -33,9 +42,11 @@ class Guard:
     async def actor(self, headers: Mapping[bytes, bytes]) -> Actor:
         """Raises GatewayError(authentication | permission | unavailable)."""
         if self._sessions is not None and header.credential(headers) is None:
-            credential = self._sessions.credential(headers)
-            if credential is not None:
-                headers = {b"authorization": b"Bearer " + credential}
+            session = self._sessions.session(headers)
+            if session is not None and session.person is not None:
+                return await self._person(session.person)
+            if session is not None and session.key is not None:
+                headers = {b"authorization": b"Bearer " + session.key.encode()}
         if self.is_admin_key(headers):
             return Actor(name="admin", role="admin", tenant=None)
         if header.credential(headers) is None:
@@ -54,6 +65,19 @@ class Guard:
             )
         tenant = key.caller.tenant if key.role == "tenant-admin" else None
         return Actor(name=key.caller.key_id or key.caller.user, role=key.role, tenant=tenant)
+
+    async def _person(self, person: SignedIn) -> Actor:
+        """Raises GatewayError(authentication | unavailable)."""
+        tenant = person.tenant if person.role == "tenant-admin" else None
+        sign_ins = self._sign_ins
+        if (
+            sign_ins is None
+            or sign_ins.seconds(person.provider) is None
+            or not await sign_ins.is_open(tenant)
+        ):
+            raise GatewayError("authentication", "Sign in again.", code="signed_out")
+        name = f"{person.provider}:{person.user}"
+        return Actor(name=name, role=person.role, tenant=tenant)
 
     def require_csrf(self, method: str, headers: Mapping[bytes, bytes]) -> None:
         """What a browser's cookie alone asks for must come from our own page. Raises
