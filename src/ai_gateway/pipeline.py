@@ -307,7 +307,9 @@ class Pipeline:
         outcome.error = error.kind
         caller = DIALECTS[outcome.request.dialect]
         if reply.begun:
-            await reply.piece(caller.render_stream_error(error, outcome.request.id))
+            await reply.piece(
+                caller.render_stream_error(error, outcome.request.id, outcome.next_number)
+            )
             await reply.end()
             return
         outcome.status = error.status

@@ -196,6 +196,25 @@ async def test_a_stream_that_breaks_ends_with_an_error_in_the_callers_dialect(
         json.loads(event.split("data: ", 1)[1])
 
 
+def numbered(kind: str, number: int) -> bytes:
+    data = json.dumps({"type": kind, "sequence_number": number, "delta": "x"})
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+@pytest.mark.parametrize("spare", [b"", b'event: response.output_text.delta\ndata: {"sequence_nu'])
+async def test_the_gateways_own_error_goes_on_with_the_numbers_of_a_relayed_stream(
+    spare: bytes,
+) -> None:
+    told = [numbered("response.output_text.delta", number) for number in range(7)]
+    body = json.dumps({"model": "gpt-4o", "input": "x", "stream": True}).encode()
+    script = streams(*told, spare, pause=0.02)
+    async with providing(script) as provider, serving(in_front_of(provider)) as running:
+        got = await post(running.url + "/v1/responses", body)
+    assert got.body.startswith(b"".join(told))
+    last = json.loads(got.body.decode().strip().split("\n\n")[-1].split("data: ", 1)[1])
+    assert (last["type"], last["sequence_number"]) == ("error", 7)
+
+
 @pytest.mark.parametrize("path", CALLERS.values())
 async def test_an_error_before_any_content_is_a_plain_error(path: str) -> None:
     event = b'data: {"error":{"message":"overloaded","code":529}}\n\n'

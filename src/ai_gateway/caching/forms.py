@@ -68,7 +68,8 @@ def live(form: Form, wanted: Form, chat: Chat, now: int) -> TranslatingBridge | 
     if not (form.stream and wanted.stream) or (wanted.usage_shown and not form.usage_shown):
         return None
     encoder = DIALECTS[wanted.dialect].encoder(chat)
-    return TranslatingBridge(PROVIDER_DIALECTS[form.dialect], encoder, now)
+    provider = PROVIDER_DIALECTS[form.dialect]
+    return TranslatingBridge(provider.frames(), provider.decoder(), encoder, now)
 
 
 @cache

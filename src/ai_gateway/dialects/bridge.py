@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ai_gateway.model.answer import Failure, Finish, Start, StopReason
 from ai_gateway.model.usage import Usage
 
-from .dialect import Encoder, ProviderDialect, ProviderError
+from .dialect import Decoder, Encoder, Frames, ProviderError
 from .sse import ServerSentEvent
 
 
@@ -19,6 +19,9 @@ class Bridge(Protocol):
     complete: bool
     failure: ProviderError | None
     first_content: bool
+
+    @property
+    def next_number(self) -> int: ...
 
     def feed(self, chunk: bytes) -> bytes: ...
     def end(self) -> bytes: ...
@@ -34,6 +37,7 @@ class TranslatingBridge:
         "_decoder",
         "_encoder",
         "_frames",
+        "_model",
         "_now",
         "complete",
         "failure",
@@ -42,10 +46,14 @@ class TranslatingBridge:
         "usage",
     )
 
-    def __init__(self, provider: ProviderDialect, encoder: Encoder, now: int) -> None:
+    def __init__(
+        self, frames: Frames, decoder: Decoder, encoder: Encoder, now: int, model: str = ""
+    ) -> None:
+        """`now` and `model` fill in for a provider whose answers tell neither."""
         self._now = now
-        self._frames = provider.frames()
-        self._decoder = provider.decoder()
+        self._model = model
+        self._frames = frames
+        self._decoder = decoder
         self._encoder = encoder
         self.usage: Usage | None = None
         self.stop: StopReason | None = None
@@ -58,6 +66,10 @@ class TranslatingBridge:
 
     def end(self) -> bytes:
         return self._translate(self._frames.end(), ending=True)
+
+    @property
+    def next_number(self) -> int:
+        return self._encoder.next_number
 
     @property
     def notes(self) -> list[str]:
@@ -78,8 +90,12 @@ class TranslatingBridge:
                     self.usage = event.usage or self.usage
                 case Start():
                     self.usage = event.usage
-                    if not event.created:
-                        event = replace(event, created=self._now)
+                    if not event.created or not event.model:
+                        event = replace(
+                            event,
+                            created=event.created or self._now,
+                            model=event.model or self._model,
+                        )
                 case Failure():
                     self.usage = event.usage or self.usage
                     self.failure = ProviderError(

@@ -101,6 +101,11 @@ class Watcher(Protocol):
     first_content: bool
     """Something of the answer has been seen (for time to first token)."""
 
+    @property
+    def next_number(self) -> int:
+        """Of the event that would come next, in dialects that number them; else 0."""
+        ...
+
     def feed(self, chunk: bytes) -> bytes: ...
     def end(self) -> bytes:
         """The upstream closed: what was held back and is still fit to send."""
@@ -131,6 +136,11 @@ class Encoder(Protocol):
     """Events -> the caller's stream, as bytes ready to send."""
 
     notes: list[str]
+
+    @property
+    def next_number(self) -> int:
+        """As a `Watcher`'s."""
+        ...
 
     def feed(self, event: Event) -> bytes: ...
 
@@ -169,6 +179,8 @@ class ProviderDialect(Struct, frozen=True, kw_only=True):
     """Part of the content type by which a stream is known."""
     counting: Counting | None = None
     """None where the dialect has no way to count."""
+    one_call_at_a_time: bool = True
+    """A request can hold the model to one tool call at a time; else see `first_call.py`."""
 
 
 class Dialect(ProviderDialect, frozen=True, kw_only=True):
@@ -198,5 +210,5 @@ class Dialect(ProviderDialect, frozen=True, kw_only=True):
 
     render_error: Callable[[GatewayError, str], bytes]
     """`render_error(error, request_id)`: the whole body."""
-    render_stream_error: Callable[[GatewayError, str], bytes]
-    """The event that ends a stream already begun."""
+    render_stream_error: Callable[[GatewayError, str, int], bytes]
+    """The event that ends a stream already begun, with its number where events have one."""

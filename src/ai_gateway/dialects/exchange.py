@@ -18,9 +18,18 @@ from ai_gateway.model.errors import GatewayError, Untranslatable
 from ai_gateway.model.usage import Usage
 
 from .bridge import Bridge, TranslatingBridge
-from .dialect import BadAnswer, Counting, Dialect, Peek, Rendered, RenderTarget
+from .dialect import (
+    BadAnswer,
+    Counting,
+    Dialect,
+    Peek,
+    ProviderDialect,
+    Rendered,
+    RenderTarget,
+)
 from .embedding import Embed, EmbeddingDialect, EmbeddingsPeek
 from .embeddings_formats import EMBEDDINGS_FORMATS, rerank_from_voyage, rerank_to_voyage
+from .first_call import FirstCallDecoder, first_call_of
 from .openai_embeddings import OPENAI_EMBEDDINGS
 from .registry import DIALECTS, EMBEDDING_DIALECTS, PROVIDER_DIALECTS
 from .relayed import peek_relayed, peek_relayed_answer, rewrite_relayed
@@ -163,14 +172,22 @@ class ChatExchange:
         left_out = tuple(f"{name} left out in translation" for name in self.chat.left_out)
         return Rendered(rendered.body, rendered.notes + left_out)
 
+    def _keeps_to_first_call(self, provider: ProviderDialect) -> bool:
+        return self.chat.parallel_tool_calls is False and not provider.one_call_at_a_time
+
     def answer(self, provider: str, body: bytes) -> Converted:
         caller = self._caller
         if provider == caller.name:
             peek = caller.peek_answer(body)
             return Converted(body=body, usage=peek.usage, stop=peek.stop, model=peek.model)
-        answer = PROVIDER_DIALECTS[provider].parse_answer(body)
-        if not answer.created:
-            answer = replace(answer, created=self._now)
+        dialect = PROVIDER_DIALECTS[provider]
+        answer = dialect.parse_answer(body)
+        if not answer.created or not answer.model:
+            answer = replace(
+                answer, created=answer.created or self._now, model=answer.model or self.model
+            )
+        if self._keeps_to_first_call(dialect):
+            answer = first_call_of(answer)
         rendered = caller.render_answer(answer, self.chat)
         return Converted(
             body=rendered.body,
@@ -184,7 +201,12 @@ class ChatExchange:
         caller = self._caller
         if provider == caller.name:
             return caller.watch(target.stream_usage and not self._peek.include_usage)
-        return TranslatingBridge(PROVIDER_DIALECTS[provider], caller.encoder(self.chat), self._now)
+        dialect = PROVIDER_DIALECTS[provider]
+        decoder = dialect.decoder()
+        if self._keeps_to_first_call(dialect):
+            decoder = FirstCallDecoder(decoder)
+        encoder = caller.encoder(self.chat)
+        return TranslatingBridge(dialect.frames(), decoder, encoder, self._now, self.model)
 
 
 class EmbeddingsExchange:

@@ -281,7 +281,8 @@ class CallEndpoint:
             error = GatewayError(
                 "unavailable", "The gateway had to end this stream.", code="stream_cut"
             )
-            await reply.piece(dialect.render_stream_error(error, request_id))
+            number = 0 if reply.outcome is None else reply.outcome.next_number
+            await reply.piece(dialect.render_stream_error(error, request_id, number))
             await reply.end()
         elif not reply.begun:
             error = GatewayError(

@@ -33,13 +33,15 @@ _STREAM_HEADERS = (
 class AsgiReply:
     """The `Reply` of one HTTP request."""
 
-    __slots__ = ("_cycle", "_send", "begun", "streaming")
+    __slots__ = ("_cycle", "_send", "begun", "outcome", "streaming")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._cycle: RequestResponseCycle | None = scope.pop("gateway.cycle", None)
         """Uvicorn's own, where our protocol serves; any other server gets ASGI messages."""
         self._send = send
         self.begun = False
+        self.outcome: Outcome | None = None
+        """Of the call whose stream was begun."""
         self.streaming = False
         """A stream is under way, not yet ended."""
 
@@ -68,6 +70,7 @@ class AsgiReply:
         head.append(_EVENT_STREAM)
         head += _STREAM_HEADERS
         self.begun = self.streaming = True
+        self.outcome = outcome
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
 
     async def piece(self, data: bytes) -> None:

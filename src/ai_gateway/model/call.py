@@ -155,6 +155,8 @@ class Outcome(Struct, kw_only=True):
     usage_known: bool = False
     stop: StopReason | None = None
     notes: tuple[str, ...] = ()
+    next_number: int = 0
+    """Of the event that would come next in a stream whose events are numbered."""
     guardrails: list[str] = field(default_factory=list[str])
     """What guardrails did: `name=action:label` each."""
     requests_left: Standing | None = None

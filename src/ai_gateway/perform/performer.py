@@ -279,6 +279,7 @@ class Performer:
             raise from_bad_answer(str(bad), destination).error from None
         finally:
             asking.attempt.seconds += waited
+            outcome.next_number = bridge.next_number
             if not outcome.complete:
                 take_account(flow, outcome)
             if bridge.complete:

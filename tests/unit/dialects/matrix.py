@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from ai_gateway.dialects.dialect import RenderTarget
 from ai_gateway.dialects.efforts import effort_of
 from ai_gateway.dialects.exchange import ChatExchange, Named
-from ai_gateway.dialects.registry import DIALECTS
-from ai_gateway.dialects.sse import SseDecoder
+from ai_gateway.dialects.registry import DIALECTS, PROVIDER_DIALECTS
 from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED
 from ai_gateway.model.answer import Answer, Event, Failure
 from ai_gateway.model.call import Operation
@@ -36,11 +35,12 @@ from ai_gateway.model.content import (
 from ai_gateway.model.errors import ErrorKind, GatewayError, Untranslatable
 
 from .scenarios import ANSWERS, ERRORS, OWN, REASONED, REQUESTS, STREAMS, answer
+from .speakers import SPEAKERS
 
 TARGET = RenderTarget(
     model="a-model", developer_role=True, adaptive_thinking=True, thinking_level=True
 )
-PAIRS = [(caller, provider) for caller in DIALECTS for provider in DIALECTS]
+PAIRS = [(caller, provider) for caller in DIALECTS for provider in SPEAKERS]
 OPERATION: Operation = "chat"
 _SIGNATURES = {"openai_responses": "rs_1:c2ln"}
 _STOPS = {"stop_sequence": "stop", "refusal": "content_filter"}
@@ -49,7 +49,8 @@ _STOPS = {"stop_sequence": "stop", "refusal": "content_filter"}
 def owned(signature: str | None, provider: str) -> str | None:
     if signature != OWN:
         return signature
-    return f"{provider}#{_SIGNATURES.get(provider, 'c2ln')}"
+    maker = SPEAKERS[provider].signs_as or provider
+    return f"{maker}#{_SIGNATURES.get(maker, 'c2ln')}"
 
 
 def _owned(part: Part, provider: str) -> Part:
@@ -192,8 +193,8 @@ def request(chat: Chat, caller: str, provider: str) -> tuple[str, tuple[str, ...
     if provider == caller:
         assert sent.body == written.body or speaker.name == "openai_chat"
         return "=", ()
-    got = DIALECTS[provider].parse_request(sent.body)
-    if DIALECTS[provider].model_in_path:
+    got = SPEAKERS[provider].read(sent.body)
+    if SPEAKERS[provider].path_tells:
         got = replace(got, stream=chat.stream)
     if said(got) == said(meant):
         return "ok", ()
@@ -233,13 +234,13 @@ def heard(answer: Answer, caller: str) -> dict[str, Any]:
 
 def whole(answer: Answer, caller: str, provider: str) -> tuple[str, tuple[str, ...]]:
     answer = replace(answer, parts=tuple(_owned(p, provider) for p in answer.parts))
-    told = DIALECTS[provider].render_answer(answer, Chat(model="a-model", messages=())).body
+    told = SPEAKERS[provider].whole(answer)
     exchange = open_by(caller, _plain_request(caller), stream=False)
     converted = exchange.answer(provider, told)
     if provider == caller:
         assert converted.body == told
         return "=", ()
-    expected = heard(DIALECTS[provider].parse_answer(told), caller)
+    expected = heard(PROVIDER_DIALECTS[provider].parse_answer(told), caller)
     return _compared(expected, converted.body, caller, converted.notes)
 
 
@@ -262,10 +263,7 @@ def _plain_request(caller: str, *, stream: bool = False) -> bytes:
 def stream(events: list[Event], caller: str, provider: str) -> tuple[str, tuple[str, ...]]:
     from ai_gateway.dialects.folding import fold
 
-    encoder = DIALECTS[provider].encoder(
-        Chat(model="a-model", messages=(), stream=True, include_usage=True)
-    )
-    told = b"".join(encoder.feed(_event(event, provider)) for event in events)
+    told = SPEAKERS[provider].stream([_event(event, provider) for event in events])
     exchange = open_by(caller, _plain_request(caller, stream=True), stream=True)
     bridge = exchange.bridge(provider, TARGET)
     got = b"".join(bridge.feed(told[i : i + 7]) for i in range(0, len(told), 7)) + bridge.end()
@@ -289,15 +287,14 @@ def _event(event: Event, provider: str) -> Event:
 
 
 def _events(dialect: str, body: bytes) -> list[Event]:
-    sse, decoder = SseDecoder(), DIALECTS[dialect].decoder()
-    found = [e for event in (*sse.feed(body), *sse.end()) for e in decoder.feed(event)]
+    frames, decoder = PROVIDER_DIALECTS[dialect].frames(), PROVIDER_DIALECTS[dialect].decoder()
+    found = [e for event in (*frames.feed(body), *frames.end()) for e in decoder.feed(event)]
     return found + decoder.end()
 
 
 def error(status: int, kind: ErrorKind, caller: str, provider: str) -> tuple[str, tuple[str, ...]]:
-    given = GatewayError(kind, "What was wrong.", field="f", code="c", status=status)
-    body = DIALECTS[provider].render_error(given, "req_1")
-    read = DIALECTS[provider].parse_error(status, body)
+    body = SPEAKERS[provider].error(kind, status, "What was wrong.")
+    read = PROVIDER_DIALECTS[provider].parse_error(status, body)
     told = GatewayError(read.kind, read.message, field=read.field, code=read.code)
     if status in CREDENTIAL_REFUSED:
         # Never told as the caller's own fault, nor in the provider's words.
@@ -313,9 +310,8 @@ def error(status: int, kind: ErrorKind, caller: str, provider: str) -> tuple[str
 
 
 def stream_error(caller: str, provider: str) -> tuple[str, tuple[str, ...]]:
-    encoder = DIALECTS[provider].encoder(Chat(model="a-model", messages=()))
-    told = b"".join(encoder.feed(event) for event in STREAMS[0][1][:3])
-    told += encoder.feed(Failure(kind="overloaded", message="Too much."))
+    failed = Failure(kind="overloaded", message="Too much.")
+    told = SPEAKERS[provider].stream([*STREAMS[0][1][:3], failed])
     exchange = open_by(caller, _plain_request(caller, stream=True), stream=True)
     bridge = exchange.bridge(provider, TARGET)
     got = bridge.feed(told) + bridge.end()
@@ -372,12 +368,13 @@ def reasoned(
     """A model's reasoning goes through the caller and comes back: signed, to the maker alone."""
     makers = [name for name in DIALECTS if name != "openai_chat"]
     maker = provider
+    signs_as = SPEAKERS[provider].signs_as
     if foreign:
-        maker = next(name for name in makers if name not in (provider, caller))
-    elif provider == "openai_chat":
+        maker = next(name for name in makers if name not in (signs_as, caller))
+    elif signs_as is None:
         return "-", ()
     said_by = answer(*(_owned(p, maker) for p in parts), stop="stop")
-    told = DIALECTS[maker].render_answer(said_by, Chat(model="a-model", messages=())).body
+    told = SPEAKERS[maker].whole(said_by)
     first = open_by(caller, _plain_request(caller), stream=False).answer(maker, told)
     calls = [p for p in parts if isinstance(p, ToolCall)]
     exchange = open_by(caller, sent_back(caller, first.body, calls), stream=False)
@@ -385,7 +382,7 @@ def reasoned(
     if provider == caller and (not foreign or caller == "openai_chat"):
         # Chat's providers take no reasoning back, and look at none.
         return "=", ()
-    got = DIALECTS[provider].parse_request(sent.body)
+    got = SPEAKERS[provider].read(sent.body)
     signatures = said(got)["signatures"]
     if foreign:
         assert signatures == [], signatures
@@ -428,12 +425,14 @@ SHORT = {
     "openai_responses": "Resp",
     "anthropic_messages": "Msgs",
     "gemini": "Gem",
+    "bedrock_converse": "Bed",
 }
 _HEAD = """# Every pair of dialects
 
 Made by the tests (`make documents`), and true as long as they pass. A column is a pair: the caller's
 dialect, then the provider's. *Chat* is `openai_chat`, *Resp* `openai_responses`, *Msgs*
-`anthropic_messages`, *Gem* `gemini` (a model that takes thinking levels).
+`anthropic_messages`, *Gem* `gemini` (a model that takes thinking levels), *Bed*
+`bedrock_converse`, which only providers speak.
 
 `=` relayed to the letter; `ok` the same meaning in the other's words; a number: something is left out, and
 `x-gateway-notes` says what (below); `no` refused with a 400 that names the field; `-` the caller's own

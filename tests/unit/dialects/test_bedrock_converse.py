@@ -20,6 +20,8 @@ from ai_gateway.dialects.exchange import open_exchange
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.model.errors import GatewayError
 
+from .speakers import bedrock_frame as frame
+
 TARGET = RenderTarget(model="anthropic.claude-sonnet-4-5-20250929-v1:0", max_output_tokens=8192)
 PNG = "iVBORw0KGgo="
 
@@ -116,8 +118,6 @@ def test_thinking_goes_to_the_model_in_its_own_words() -> None:
 REFUSED = [
     ({"messages": user([{"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}])},
      "by URL"),
-    ({"messages": user("x"), "parallel_tool_calls": False,
-      "tools": [{"type": "function", "function": {"name": "f"}}]}, "one tool call"),
     ({"messages": user("x"), "n": 2}, "nothing like n"),
     ({"messages": user("x"), "seed": 1}, "nothing like seed"),
 ]  # fmt: skip
@@ -169,28 +169,55 @@ def test_an_answer_keeps_its_text_tools_thinking_stop_and_usage() -> None:
     assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 7
 
 
+def test_hour_long_cache_writes_are_told_apart_for_they_cost_more() -> None:
+    details = [{"ttl": "5m", "inputTokens": 1}, {"ttl": "1h", "inputTokens": 2}]
+    told = {**ANSWER, "usage": {**ANSWER["usage"], "cacheDetails": details}}
+    usage = PROVIDER_DIALECTS["bedrock_converse"].parse_answer(json.dumps(told).encode()).usage
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == (1, 2)
+
+
+def test_a_mark_for_the_prompt_cache_keeps_its_time() -> None:
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    out = rendered(messages=user([{"type": "text", "text": "x", "cache_control": mark}]))
+    assert out["messages"][0]["content"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+
+
+def test_documents_of_one_name_get_names_of_their_own() -> None:
+    data = "data:application/pdf;base64,JVBERi0="
+    files = [{"type": "file", "file": {"filename": "a  b", "file_data": data}}] * 2
+    content = rendered(messages=user([{"type": "text", "text": "x"}, *files]))["messages"][0]
+    assert [c["document"]["name"] for c in content["content"][1:]] == ["a b", "a b 2"]
+
+
+def test_a_model_that_failed_is_not_the_callers_fault() -> None:
+    error = PROVIDER_DIALECTS["bedrock_converse"].parse_error(424, b'{"message":"it failed"}')
+    assert (error.kind, error.message) == ("upstream", "it failed")
+
+
+def test_what_aws_tools_show_in_a_stream_is_passed_over() -> None:
+    told = (
+        ("messageStart", {"role": "assistant"}),
+        (
+            "contentBlockStart",
+            {"contentBlockIndex": 0, "start": {"toolResult": {"toolUseId": "t"}}},
+        ),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolResult": [{"text": "x"}]}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "hello"}}),
+        ("contentBlockStop", {"contentBlockIndex": 1}),
+        ("messageStop", {"stopReason": "end_turn"}),
+    )
+    events, bridge = streamed(*(frame("event", name, data) for name, data in told))
+    assert "".join(c["delta"].get("content") or "" for e in events for c in e["choices"]) == "hello"
+    assert bridge.complete
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"output":{"message":{"content":[1]}}}', b"\xff"]
 )
 def test_what_is_no_answer_is_bad(body: bytes) -> None:
     with pytest.raises(BadAnswer):
         PROVIDER_DIALECTS["bedrock_converse"].parse_answer(body)
-
-
-def frame(kind: str, name: str, data: object) -> bytes:
-    """docs.aws.amazon.com, "Amazon event stream encoding"."""
-    headers = b""
-    pairs = [
-        (":message-type", kind),
-        (":event-type" if kind == "event" else ":exception-type", name),
-    ]
-    for header, value in pairs:
-        headers += struct.pack("!B", len(header)) + header.encode() + b"\x07"
-        headers += struct.pack("!H", len(value)) + value.encode()
-    payload = json.dumps(data).encode()
-    prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
-    message = prelude + struct.pack("!I", crc32(prelude)) + headers + payload
-    return message + struct.pack("!I", crc32(message))
 
 
 STREAM = b"".join(

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.gemini.count_tokens import COUNTING
 from ai_gateway.dialects.gemini.embeddings import GEMINI_EMBEDDINGS
-from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.registry import DIALECTS, PROVIDER_DIALECTS
 from ai_gateway.dialects.sse import ServerSentEvent, SseDecoder
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import GatewayError, Untranslatable
 
 from .matrix import TARGET
 from .scenarios import ANSWERS, LONG, REQUESTS, STREAMS
+from .speakers import SPEAKERS
 
 ODD: list[Any] = [None, True, 0, -1, 1.5, 10**18, "", "x", "\u2028", [], {}, [None], [[]], {"": {}}]
 
@@ -67,12 +68,18 @@ WHOLE = {
     name: [d.render_answer(a, NO_CHAT).body for _, a in ANSWERS if LONG not in str(a)]
     for name, d in DIALECTS.items()
 }
+ANSWERING_ONLY = [name for name in SPEAKERS if name not in DIALECTS]
+for name in ANSWERING_ONLY:
+    WHOLE[name] = [SPEAKERS[name].whole(a) for _, a in ANSWERS if LONG not in str(a)]
 TOLD: dict[str, list[ServerSentEvent]] = {}
 for name, dialect in DIALECTS.items():
     TOLD[name] = []
     for _, events in STREAMS:
         encoder, sse = dialect.encoder(NO_CHAT), SseDecoder()
         TOLD[name] += sse.feed(b"".join(encoder.feed(event) for event in events))
+for name in ANSWERING_ONLY:
+    frames = PROVIDER_DIALECTS[name].frames()
+    TOLD[name] = [e for _, events in STREAMS for e in frames.feed(SPEAKERS[name].stream(events))]
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -88,7 +95,7 @@ def test_a_request_is_read_or_refused(name: str, which: int, seed: int) -> None:
     except GatewayError as error:
         assert error.status == 400  # noqa: PT017
         return
-    for other in DIALECTS.values():
+    for other in PROVIDER_DIALECTS.values():
         try:
             other.render_request(replace(chat, model="m"), TARGET)
         except Untranslatable:
@@ -129,14 +136,15 @@ def test_counts_and_embeddings_are_read_or_refused(which: int, seed: int) -> Non
         COUNTING.rewrite(peeked, body, TARGET)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SPEAKERS)
 @given(which=st.integers(0, 10**6), seed=st.integers(0, 10**9))
 @settings(max_examples=300, deadline=None)
 def test_an_answer_is_read_or_held_unreadable(name: str, which: int, seed: int) -> None:
     bodies = WHOLE[name]
     body = encode(changed(decode(bodies[which % len(bodies)]), seed))
-    dialect = DIALECTS[name]
-    for read in (dialect.peek_answer, dialect.parse_answer):
+    dialect = PROVIDER_DIALECTS[name]
+    peeks = (DIALECTS[name].peek_answer,) if name in DIALECTS else ()
+    for read in (*peeks, dialect.parse_answer):
         try:
             found = read(body)
         except BadAnswer:
@@ -146,19 +154,22 @@ def test_an_answer_is_read_or_held_unreadable(name: str, which: int, seed: int) 
     dialect.parse_error(500, body)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", SPEAKERS)
 @given(seed=st.integers(0, 10**9))
 @settings(max_examples=300, deadline=None)
 def test_a_stream_is_read_or_held_unreadable(name: str, seed: int) -> None:
     pick = random.Random(seed)
-    decoder, watcher = DIALECTS[name].decoder(), DIALECTS[name].watch(False)
+    decoder = PROVIDER_DIALECTS[name].decoder()
+    watcher = DIALECTS[name].watch(False) if name in DIALECTS else None
     for event in TOLD[name]:
         data = event.data
         if data[:1] == b"{" and pick.random() < 0.1:
             data = encode(changed(decode(data), pick.randrange(10**9)))
-        watcher.feed(b"event: " + event.event.encode() + b"\ndata: " + data + b"\n\n")
+        if watcher is not None:
+            watcher.feed(b"event: " + event.event.encode() + b"\ndata: " + data + b"\n\n")
         try:
             decoder.feed(ServerSentEvent(event.event, data))
         except BadAnswer:
             break
-    watcher.end()
+    if watcher is not None:
+        watcher.end()

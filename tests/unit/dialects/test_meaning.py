@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ai_gateway.dialects.dialect import RenderTarget
-from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.registry import DIALECTS, PROVIDER_DIALECTS
 from ai_gateway.dialects.sse import SseDecoder
 from ai_gateway.model.answer import Delta, Event, Finish, PartEnd, PartStart, Signature, Start
 from ai_gateway.model.chat import Chat
@@ -16,6 +16,7 @@ from ai_gateway.model.content import Part, Text, Thinking, ToolCall
 from ai_gateway.model.usage import Usage
 
 from .chats import chats, meaning, sayable
+from .speakers import SPEAKERS
 
 TARGET = RenderTarget(model="a-model", developer_role=True)
 NO_CHAT = Chat(model="m", messages=(), include_usage=True)
@@ -155,10 +156,34 @@ def test_a_stream_that_breaks_off_never_passes_for_a_whole_one(name: str) -> Non
         assert not watcher.complete
 
 
+ANSWERING_ONLY = [name for name in SPEAKERS if name not in DIALECTS]
+
+
+@pytest.mark.parametrize("name", ANSWERING_ONLY)
+def test_an_answering_dialects_stream_cut_in_two_at_any_byte_is_the_same(name: str) -> None:
+    data = SPEAKERS[name].stream(EVERYTHING)
+    whole = gathered(read_in(name, [data]))
+    text, stop, _ = whole
+    assert (len(text), stop) == (4, "tool_calls")
+    for at in range(1, len(data)):
+        assert gathered(read_in(name, [data[:at], data[at:]])) == whole
+    assert gathered(read_in(name, [data[i : i + 1] for i in range(len(data))])) == whole
+
+
+@pytest.mark.parametrize("name", ANSWERING_ONLY)
+def test_an_answering_dialects_stream_that_breaks_off_never_passes_for_a_whole_one(
+    name: str,
+) -> None:
+    before = SPEAKERS[name].stream(EVERYTHING[:-1]).removesuffix(b"data: [DONE]\n\n")
+    for at in range(len(before) + 1):
+        assert not any(isinstance(event, Finish) for event in read_in(name, [before[:at]]))
+
+
 def read_in(name: str, pieces: list[bytes]) -> list[Event]:
-    decoder, sse = DIALECTS[name].decoder(), SseDecoder()
-    found = [e for piece in pieces for event in sse.feed(piece) for e in decoder.feed(event)]
-    found += [e for event in sse.end() for e in decoder.feed(event)]
+    dialect = PROVIDER_DIALECTS[name]
+    decoder, frames = dialect.decoder(), dialect.frames()
+    found = [e for piece in pieces for event in frames.feed(piece) for e in decoder.feed(event)]
+    found += [e for event in frames.end() for e in decoder.feed(event)]
     return found + decoder.end()
 
 

@@ -463,6 +463,43 @@ def test_what_chat_cannot_say_is_refused_by_name(row: tuple[str, dict[str, Any]]
     assert caught.value.field == row[0]
 
 
+def test_what_tools_show_follows_the_last_of_their_results_as_the_users() -> None:
+    def use(name: str) -> dict[str, Any]:
+        return {"type": "tool_use", "id": name, "name": "f", "input": {}}
+
+    def result(name: str, *content: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "tool_result", "tool_use_id": name, "content": list(content)}
+
+    source = {"type": "base64", "media_type": "image/png", "data": "AA"}
+    picture = {"type": "image", "source": source}
+    found, rendered = to_chat(
+        messages=[
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [use("1"), use("2")]},
+            {
+                "role": "user",
+                "content": [
+                    result("1", {"type": "text", "text": "a"}, picture),
+                    result("2", {"type": "text", "text": "b"}),
+                    {"type": "text", "text": "and?"},
+                ],
+            },
+        ]
+    )
+    first, second, shown = found["messages"][2:]
+    assert (first["role"], first["content"]) == ("tool", "a")
+    assert (second["role"], second["content"]) == ("tool", "b")
+    assert shown == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Shown by the tool call 1:"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+            {"type": "text", "text": "and?"},
+        ],
+    }
+    assert any("what tools showed" in note for note in rendered.notes)
+
+
 def test_thinking_in_a_history_is_noted_where_it_cannot_be_sent() -> None:
     history = [
         {"role": "user", "content": "a"},

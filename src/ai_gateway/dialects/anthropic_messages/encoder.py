@@ -37,6 +37,8 @@ from .usage import usage_to_wire
 class MessagesEncoder:
     """Messages holds one block open at a time: what comes for a later part waits its turn."""
 
+    next_number = 0
+
     def __init__(self, chat: Chat) -> None:
         self.notes: list[str] = []
         self._open: int | None = None

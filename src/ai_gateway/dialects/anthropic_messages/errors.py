@@ -80,5 +80,5 @@ def render_error(error: GatewayError, request_id: str) -> bytes:
     )
 
 
-def render_stream_error(error: GatewayError, request_id: str) -> bytes:
+def render_stream_error(error: GatewayError, request_id: str, number: int = 0) -> bytes:
     return named_sse(b"error", render_error(error, request_id))

@@ -19,6 +19,8 @@ _TELLING = (b"message_start", b"message_delta", b"message_stop", b"event: error"
 class MessagesWatcher:
     """`Watcher` for Messages. Usage is always part of the stream, so nothing is ever left out."""
 
+    next_number = 0
+
     __slots__ = (
         "_splitter",
         "_usage",

@@ -19,4 +19,5 @@ BEDROCK_CONVERSE = ProviderDialect(
     parse_error=parse_error,
     frames=EventStreamFrames,
     stream_type="vnd.amazon.eventstream",
+    one_call_at_a_time=False,
 )

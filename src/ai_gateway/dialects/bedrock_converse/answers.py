@@ -25,10 +25,12 @@ _KINDS: dict[str, ErrorKind] = {
     "throttlingException": "rate_limited",
     "serviceUnavailableException": "overloaded",
     "modelStreamErrorException": "upstream",
+    "modelTimeoutException": "timeout",
     "validationException": "invalid_request",
     "internalServerException": "upstream",
 }
 _LONGEST_MESSAGE = 2000
+_MODEL_FAILED = 424
 
 
 def parse_answer(body: bytes) -> Answer:
@@ -59,12 +61,20 @@ def _id(data: bytes) -> str:
 
 
 def _usage(usage: dict[str, Any]) -> dict[str, Any]:
-    return {
+    out: dict[str, Any] = {
         "input_tokens": usage.get("inputTokens", 0),
         "output_tokens": usage.get("outputTokens", 0),
         "cache_read_input_tokens": usage.get("cacheReadInputTokens", 0),
         "cache_creation_input_tokens": usage.get("cacheWriteInputTokens", 0),
     }
+    written = {detail["ttl"]: detail["inputTokens"] for detail in usage.get("cacheDetails") or ()}
+    if written:
+        # They have prices of their own.
+        out["cache_creation"] = {
+            "ephemeral_5m_input_tokens": written.get("5m", 0),
+            "ephemeral_1h_input_tokens": written.get("1h", 0),
+        }
+    return out
 
 
 def _block(content: dict[str, Any]) -> dict[str, Any] | None:
@@ -137,19 +147,17 @@ class ConverseDecoder:
                 message = {"id": _id(raw), "model": "", "role": "assistant", "content": []}
                 return self._say({"type": "message_start", "message": message})
             case "contentBlockStart":
-                call = data["start"]["toolUse"]
-                return self._begin(
-                    at,
-                    {
-                        "type": "tool_use",
-                        "id": call["toolUseId"],
-                        "name": call["name"],
-                        "input": {},
-                    },
-                )
+                call = data["start"].get("toolUse")
+                if call is None:
+                    # A picture, or the result of a tool of AWS's own: nothing a caller could be told.
+                    return []
+                named = {"id": call["toolUseId"], "name": call["name"]}
+                return self._begin(at, {"type": "tool_use", **named, "input": {}})
             case "contentBlockDelta":
                 return self._delta(at, data["delta"])
             case "contentBlockStop":
+                if at not in self._open:
+                    return []
                 self._open.discard(at)
                 return self._say({"type": "content_block_stop", "index": at})
             case "messageStop":
@@ -189,6 +197,8 @@ class ConverseDecoder:
         return self._say({"type": "content_block_start", "index": at, "content_block": block})
 
     def _grow(self, at: int, delta: dict[str, Any]) -> list[Event]:
+        if at not in self._open:
+            raise BadAnswer("a piece of what has not begun")
         return self._say({"type": "content_block_delta", "index": at, "delta": delta})
 
     def _finish(self, usage: dict[str, Any]) -> list[Event]:
@@ -212,7 +222,8 @@ def parse_error(status: int, body: bytes) -> ProviderError:
     """`{"message": "..."}`; total: any status, any bytes."""
     if status in CREDENTIAL_REFUSED:
         return refused_credential(status)
-    kind = kind_of_status(status)
+    # 424: the model failed, which AWS counts among the caller's faults.
+    kind = "upstream" if status == _MODEL_FAILED else kind_of_status(status)
     try:
         message = _decode_error.decode(body).message
     except _UNREADABLE:

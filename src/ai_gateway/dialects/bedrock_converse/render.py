@@ -5,7 +5,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec.json import decode, encode
@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from ai_gateway.dialects.anthropic_messages.render import render_request as render_messages
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
+from ai_gateway.dialects.first_call import NOTE as FIRST_CALL_NOTE
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import Untranslatable
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ()\[\]-]+")
-_CACHE_POINT = {"cachePoint": {"type": "default"}}
 _NO_URLS = "Bedrock takes files as data only, not by URL. Send it as a data URL."
 
 
@@ -26,6 +26,8 @@ def render_request(chat: Chat, target: RenderTarget) -> Rendered:
     rendered = render_messages(chat, replace(target, structured_output=False))
     messages = decode(rendered.body)
     notes = [*rendered.notes]
+    if _name_documents(messages["messages"]):
+        notes.append("names of documents changed: the provider takes few signs, and each name once")
     out: dict[str, Any] = {
         "messages": [
             {"role": turn["role"], "content": _contents(turn["content"])}
@@ -36,7 +38,7 @@ def render_request(chat: Chat, target: RenderTarget) -> Rendered:
     system = messages.get("system")
     if system is not None:
         out["system"] = [{"text": system}] if isinstance(system, str) else _contents(system)
-    tools = _tools(messages, out["messages"])
+    tools = _tools(messages, out["messages"], notes)
     if tools is not None:
         out["toolConfig"] = tools
     more = _model_fields(messages)
@@ -71,12 +73,19 @@ def _contents(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for block in blocks:
         out.append(_content(block))
         if "cache_control" in block:
-            out.append(_CACHE_POINT)
+            out.append(_cache_point(block["cache_control"]))
     return out
 
 
+def _cache_point(mark: dict[str, Any]) -> dict[str, Any]:
+    point = {"type": "default"}
+    if mark.get("ttl"):
+        point["ttl"] = mark["ttl"]
+    return {"cachePoint": point}
+
+
 def _content(block: dict[str, Any]) -> dict[str, Any]:
-    match block["type"]:
+    match block.get("type"):
         case "text":
             return {"text": block["text"]}
         case "image":
@@ -101,6 +110,32 @@ def _content(block: dict[str, Any]) -> dict[str, Any]:
             raise Untranslatable("messages", f"Bedrock has nothing like {kind}. Leave it out.")
 
 
+def _name_documents(turns: list[dict[str, Any]]) -> bool:
+    """Gives each document a title that is a name to Bedrock: required, of letters, digits and a few
+    signs, with single spaces, and no two the same. True where a caller's own was changed."""
+    changed = False
+    taken: set[str] = set()
+    for block in _documents(block for turn in turns for block in turn["content"]):
+        title = block.get("title")
+        plain = " ".join(_NOT_IN_NAMES.sub(" ", title or "").split())[:190] or "document"
+        name, number = plain, 1
+        while name in taken:
+            number += 1
+            name = f"{plain} {number}"
+        taken.add(name)
+        changed |= bool(title) and title != name
+        block["title"] = name
+    return changed
+
+
+def _documents(blocks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for block in blocks:
+        if block.get("type") == "document":
+            yield block
+        elif block.get("type") == "tool_result" and isinstance(block.get("content"), list):
+            yield from _documents(block["content"])
+
+
 def _document(block: dict[str, Any]) -> dict[str, Any]:
     source = block["source"]
     match source["type"]:
@@ -110,9 +145,7 @@ def _document(block: dict[str, Any]) -> dict[str, Any]:
             kind, data = "txt", base64.b64encode(source["data"].encode()).decode()
         case _:
             raise Untranslatable("messages", _NO_URLS)
-    # A name is required, and may hold little but letters and digits.
-    name = _NOT_IN_NAMES.sub(" ", block.get("title") or "document").strip()[:200] or "document"
-    out: dict[str, Any] = {"format": kind, "name": name, "source": {"bytes": data}}
+    out: dict[str, Any] = {"format": kind, "name": block["title"], "source": {"bytes": data}}
     if block.get("context"):
         out["context"] = block["context"]
     if block.get("citations"):
@@ -129,20 +162,21 @@ def _tool_result(block: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _tools(messages: Mapping[str, Any], turns: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _tools(
+    messages: Mapping[str, Any], turns: list[dict[str, Any]], notes: list[str]
+) -> dict[str, Any] | None:
     tools = messages.get("tools")
     if not tools:
         return None
     choice = messages.get("tool_choice", {"type": "auto"})
     if choice.get("disable_parallel_tool_use"):
-        raise Untranslatable(
-            "parallel_tool_calls", "Bedrock cannot keep a model to one tool call. Leave it out."
-        )
+        notes.append(FIRST_CALL_NOTE)
     if choice["type"] == "none":
         used = any("toolUse" in c or "toolResult" in c for t in turns for c in t["content"])
         if used:
             # Bedrock wants the tools of earlier turns named, and has no way to forbid them.
             raise Untranslatable("tool_choice", "Bedrock has no tool_choice none. Leave it out.")
+        notes.append("tools left out: none may be called, and the provider has no way to say so")
         return None
     specs: list[dict[str, Any]] = []
     for tool in tools:
@@ -152,9 +186,11 @@ def _tools(messages: Mapping[str, Any], turns: list[dict[str, Any]]) -> dict[str
         spec = {"name": tool["name"], "inputSchema": {"json": tool["input_schema"]}}
         if tool.get("description"):
             spec["description"] = tool["description"]
+        if tool.get("strict"):
+            spec["strict"] = True
         specs.append({"toolSpec": spec})
         if "cache_control" in tool:
-            specs.append(_CACHE_POINT)
+            specs.append(_cache_point(tool["cache_control"]))
     match choice["type"]:
         case "tool":
             wanted: dict[str, Any] = {"tool": {"name": choice["name"]}}

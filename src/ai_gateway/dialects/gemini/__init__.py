@@ -17,6 +17,7 @@ GEMINI = Dialect(
     name=DIALECT,
     foreign_marks=FOREIGN_MARKS,
     model_in_path=True,
+    one_call_at_a_time=False,
     field_names={
         "messages": "contents",
         "tool_choice": "toolConfig.functionCallingConfig",

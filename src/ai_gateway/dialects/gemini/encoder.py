@@ -28,6 +28,8 @@ from .usage import usage_to_wire
 class GeminiEncoder:
     """Texts are sent as they grow; a function call, which the dialect holds whole, once it is."""
 
+    next_number = 0
+
     def __init__(self, chat: Chat) -> None:
         self.notes: list[str] = []
         self._head: dict[str, object] = {}

@@ -131,5 +131,5 @@ def render_error(error: GatewayError, request_id: str) -> bytes:
     return encode({"error": body})
 
 
-def render_stream_error(error: GatewayError, request_id: str) -> bytes:
+def render_stream_error(error: GatewayError, request_id: str, number: int = 0) -> bytes:
     return sse(render_error(error, request_id))

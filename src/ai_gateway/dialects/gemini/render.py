@@ -7,6 +7,7 @@ from msgspec.json import decode, encode
 
 from ai_gateway.dialects.arguments import as_object
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
+from ai_gateway.dialects.first_call import NOTE as FIRST_CALL_NOTE
 from ai_gateway.dialects.inexpressible import refuse_inexpressible
 from ai_gateway.dialects.signatures import is_marked, own
 from ai_gateway.model.chat import Chat, OpaqueTool, Tool, ToolChoice
@@ -278,7 +279,7 @@ class RequestRenderer:
             return
         out["tools"] = tools
         if self._chat.parallel_tool_calls is False:
-            self._note("parallel_tool_calls left out: the provider may call several tools at once")
+            self._note(FIRST_CALL_NOTE)
         if self._chat.tool_choice is not None:
             out["toolConfig"] = {"functionCallingConfig": _calling(self._chat.tool_choice)}
 

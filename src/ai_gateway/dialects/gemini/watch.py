@@ -20,6 +20,8 @@ _TELLING = (b'"finishReason"', b'"usageMetadata"', b'"promptFeedback"', b'"error
 class GeminiWatcher:
     """`Watcher` for Gemini. Usage comes with every event, as the sum so far."""
 
+    next_number = 0
+
     __slots__ = ("_called", "_splitter", "complete", "failure", "first_content", "stop", "usage")
 
     def __init__(self, hide_usage: bool) -> None:

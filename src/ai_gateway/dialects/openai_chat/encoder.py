@@ -34,6 +34,8 @@ from .usage import usage_to_wire
 class ChatEncoder:
     """Usage is sent in an event of its own, and only if the caller asked for it."""
 
+    next_number = 0
+
     def __init__(self, chat: Chat) -> None:
         self.notes: list[str] = []
         self._include_usage = chat.include_usage

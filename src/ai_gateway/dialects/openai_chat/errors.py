@@ -86,5 +86,5 @@ def render_error(error: GatewayError, request_id: str) -> bytes:
     return encode({"error": error_object(error)})
 
 
-def render_stream_error(error: GatewayError, request_id: str) -> bytes:
+def render_stream_error(error: GatewayError, request_id: str, number: int = 0) -> bytes:
     return b"data: " + render_error(error, request_id) + b"\n\n"

@@ -39,6 +39,8 @@ class ChatWatcher:
     """`Watcher` for Chat. With `hide_usage` the one event that holds only usage is left out: the
     caller did not ask for it, the gateway did."""
 
+    next_number = 0
+
     __slots__ = (
         "_hide_usage",
         "_splitter",

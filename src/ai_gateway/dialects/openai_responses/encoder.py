@@ -60,7 +60,7 @@ class ResponsesEncoder:
         self.notes: list[str] = []
         self._chat = chat
         self._in_turn = InTurn()
-        self._sequence = 0
+        self.next_number = 0
         self._id = ""
         self._model = ""
         self._created = 0
@@ -252,8 +252,8 @@ class ResponsesEncoder:
         return self._item(kind, {"content_index": len(self._message or ()), **rest})
 
     def _event(self, kind: str, rest: Mapping[str, object]) -> bytes:
-        data = encode({"type": kind, "sequence_number": self._sequence, **rest})
-        self._sequence += 1
+        data = encode({"type": kind, "sequence_number": self.next_number, **rest})
+        self.next_number += 1
         return named_sse(kind.encode(), data)
 
     def _response(self, status: str, reason: str | None = None) -> dict[str, object]:
@@ -276,4 +276,4 @@ class ResponsesEncoder:
 
     def _fail(self, event: Failure) -> bytes:
         error = GatewayError(event.kind, event.message, code=event.code)
-        return error_event(error, self._sequence)
+        return error_event(error, self.next_number)

@@ -34,6 +34,5 @@ def error_event(error: GatewayError, sequence_number: int) -> bytes:
     return named_sse(b"error", encode(event))
 
 
-def render_stream_error(error: GatewayError, request_id: str) -> bytes:
-    # Whoever cuts the stream from outside does not know its last number; clients go by the type.
-    return error_event(error, 0)
+def render_stream_error(error: GatewayError, request_id: str, number: int = 0) -> bytes:
+    return error_event(error, number)

@@ -1,5 +1,7 @@
 """Following a relayed stream: the bytes go through, the account is read off them."""
 
+import re
+
 import msgspec
 
 from ai_gateway.dialects.dialect import ProviderError
@@ -21,16 +23,19 @@ _TELLING = (
     b'"type": "error"',
 )
 """In a model's own text the quotes would be escaped; a look too many costs nothing else."""
+_NUMBER = re.compile(rb'"sequence_number" ?: ?(\d{1,9})')
 _CONTENT = (b"_text.delta", b"arguments.delta", b"refusal.delta")
 
 
 class ResponsesWatcher:
     """`Watcher` for Responses. Usage is always part of the stream, so nothing is ever left out."""
 
-    __slots__ = ("_splitter", "complete", "failure", "first_content", "stop", "usage")
+    __slots__ = ("_last", "_splitter", "complete", "failure", "first_content", "stop", "usage")
 
     def __init__(self, hide_usage: bool) -> None:
         self._splitter = BlockSplitter()
+        self._last = b""
+        """What was handed on last: the events tell their numbers."""
         self.usage: Usage | None = None
         self.stop: StopReason | None = None
         self.complete = False
@@ -41,11 +46,17 @@ class ResponsesWatcher:
         block = self._splitter.feed(chunk)
         if not block:
             return block
+        self._last = block
         if any(mark in block for mark in _TELLING):
             self._read(block)
         if not self.first_content and any(mark in block for mark in _CONTENT):
             self.first_content = True
         return block
+
+    @property
+    def next_number(self) -> int:
+        numbers = _NUMBER.findall(self._last)
+        return int(numbers[-1]) + 1 if numbers else 0
 
     def end(self) -> bytes:
         rest = self._splitter.rest()

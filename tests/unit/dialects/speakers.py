@@ -1,0 +1,313 @@
+"""The provider's side of every dialect: what it reads in a request, and how it answers.
+
+Of the dialects that callers speak too, the code under test does both. Bedrock only ever
+answers; its side is written here, after its own documentation and apart from that code.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any
+from zlib import crc32
+
+from msgspec import Raw, Struct
+from msgspec.json import decode, encode
+
+from ai_gateway.dialects.anthropic_messages.blocks import STRUCTURED_ANSWER
+from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.model.answer import (
+    Answer,
+    Delta,
+    Event,
+    Failure,
+    Finish,
+    PartEnd,
+    PartStart,
+    Signature,
+    Start,
+)
+from ai_gateway.model.chat import Chat, Reasoning, ResponseFormat, Tool, ToolChoice
+from ai_gateway.model.content import (
+    CacheMark,
+    Document,
+    Image,
+    Message,
+    Part,
+    RedactedThinking,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from ai_gateway.model.errors import ErrorKind, GatewayError
+from ai_gateway.model.usage import Usage
+
+NO_CHAT = Chat(model="a-model", messages=(), stream=True, include_usage=True)
+
+
+class Speaker(Struct, frozen=True):
+    read: Callable[[bytes], Chat]
+    whole: Callable[[Answer], bytes]
+    stream: Callable[[list[Event]], bytes]
+    """Failure among the events: the error as it comes inside a stream."""
+    error: Callable[[ErrorKind, int, str], bytes]
+    path_tells: bool = False
+    """The model, and whether to stream, are not in the body."""
+    signs_as: str | None = None
+    """By whose name its reasoning is marked; None where it signs none."""
+
+
+def _of(name: str) -> Speaker:
+    dialect = DIALECTS[name]
+
+    def stream(events: list[Event]) -> bytes:
+        encoder = dialect.encoder(NO_CHAT)
+        return b"".join(encoder.feed(event) for event in events)
+
+    def error(kind: ErrorKind, status: int, message: str) -> bytes:
+        given = GatewayError(kind, message, field="f", code="c", status=status)
+        return dialect.render_error(given, "req_1")
+
+    return Speaker(
+        read=dialect.parse_request,
+        whole=lambda answer: dialect.render_answer(answer, NO_CHAT).body,
+        stream=stream,
+        error=error,
+        path_tells=dialect.model_in_path,
+        signs_as=None if name == "openai_chat" else name,
+    )
+
+
+def in_turn(events: Iterable[Event]) -> list[Event]:
+    """Part after part, as providers say it that hold one open at a time."""
+    events = list(events)
+    parts = sorted({e.index for e in events if isinstance(e, PartStart)})
+    head = [e for e in events if isinstance(e, Start)]
+    tail = [e for e in events if isinstance(e, Finish | Failure)]
+    return [*head, *(e for i in parts for e in events if getattr(e, "index", None) == i), *tail]
+
+
+# Bedrock's Converse (docs.aws.amazon.com/bedrock/latest/APIReference).
+
+_BEDROCK_STOPS = {
+    "stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use",
+    "content_filter": "content_filtered", "refusal": "guardrail_intervened",
+    "stop_sequence": "stop_sequence",
+}  # fmt: skip
+
+
+def bedrock_read(body: bytes) -> Chat:
+    asked = decode(body)
+    config = asked["inferenceConfig"]
+    more = asked.get("additionalModelRequestFields", {})
+    tools: list[Tool] = []
+    wanted: ResponseFormat | None = None
+    given = asked.get("toolConfig", {})
+    for entry in given.get("tools", ()):
+        if "cachePoint" in entry:
+            continue
+        spec = entry["toolSpec"]
+        schema = Raw(encode(spec["inputSchema"]["json"]))
+        if spec["name"] == STRUCTURED_ANSWER:
+            wanted = ResponseFormat(kind="json_schema", schema=schema)
+        else:
+            tools.append(
+                Tool(
+                    name=spec["name"],
+                    description=spec.get("description"),
+                    parameters=schema,
+                    strict=spec.get("strict"),
+                )
+            )
+    choice: ToolChoice | None = None
+    if tools:
+        ((kind, value),) = given["toolChoice"].items()
+        mode: Any = {"auto": "auto", "any": "required", "tool": "tool"}[kind]
+        choice = ToolChoice(mode=mode, name=value.get("name"))
+    thinking = more.get("thinking")
+    effort = more.get("output_config", {}).get("effort")
+    system = [Message(role="system", parts=(p,)) for p in _bedrock_parts(asked.get("system", []))]
+    turns = [
+        Message(role=m["role"], parts=tuple(_bedrock_parts(m["content"])))
+        for m in asked["messages"]
+    ]
+    return Chat(
+        model="",
+        messages=(*system, *turns),
+        tools=tuple(tools),
+        tool_choice=choice,
+        max_tokens=config.get("maxTokens"),
+        temperature=config.get("temperature"),
+        top_p=config.get("topP"),
+        top_k=more.get("top_k"),
+        stop=tuple(config.get("stopSequences", ())),
+        response_format=wanted,
+        reasoning=None
+        if thinking is None and effort is None
+        else Reasoning(
+            mode=None if thinking is None else thinking["type"],
+            budget_tokens=None if thinking is None else thinking.get("budget_tokens"),
+            effort=effort,
+        ),
+    )
+
+
+def _bedrock_parts(contents: list[dict[str, Any]]) -> list[Any]:
+    parts: list[Any] = []
+    for content in contents:
+        ((kind, value),) = content.items()
+        match kind:
+            case "text":
+                parts.append(Text(text=value))
+            case "image":
+                data, kind = value["source"]["bytes"], value["format"]
+                parts.append(Image(data=data, media_type=f"image/{kind}"))
+            case "document":
+                name = None if value["name"] == "document" else value["name"]
+                data = value["source"]["bytes"]
+                if value["format"] == "txt":
+                    import base64
+
+                    parts.append(Document(text=base64.b64decode(data).decode(), name=name))
+                else:
+                    parts.append(Document(data=data, name=name))
+            case "toolUse":
+                arguments = json.dumps(value["input"])
+                parts.append(
+                    ToolCall(id=value["toolUseId"], name=value["name"], arguments=arguments)
+                )
+            case "toolResult":
+                parts.append(
+                    ToolResult(
+                        call_id=value["toolUseId"],
+                        parts=tuple(_bedrock_parts(value["content"])),
+                        is_error=value.get("status") == "error",
+                    )
+                )
+            case "reasoningContent" if "redactedContent" in value:
+                parts.append(RedactedThinking(data=value["redactedContent"]))
+            case "reasoningContent":
+                said = value["reasoningText"]
+                signature = f"anthropic_messages#{said['signature']}"
+                parts.append(Thinking(text=said["text"], signature=signature))
+            case "cachePoint":
+                last = parts.pop()
+                parts.append(Text(text=last.text, cache=CacheMark()))
+            case _:
+                raise AssertionError(f"Bedrock has no content {kind}")
+    return parts
+
+
+def _bedrock_usage(usage: Usage) -> dict[str, Any]:
+    written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+    return {
+        "inputTokens": usage.input_tokens - usage.cache_read_tokens - written,
+        "outputTokens": usage.output_tokens,
+        "totalTokens": usage.total_tokens,
+        "cacheReadInputTokens": usage.cache_read_tokens,
+        "cacheWriteInputTokens": written,
+    }
+
+
+def _bare(signature: str | None) -> str:
+    return (signature or "").split("#")[-1]
+
+
+def bedrock_whole(answer: Answer) -> bytes:
+    content: list[dict[str, Any]] = []
+    for part in answer.parts:
+        match part:
+            case Text(text=text) | Refusal(text=text):
+                content.append({"text": text})
+            case ToolCall():
+                call = {"toolUseId": part.id, "name": part.name, "input": decode(part.arguments)}
+                content.append({"toolUse": call})
+            case Thinking():
+                said = {"text": part.text, "signature": _bare(part.signature)}
+                content.append({"reasoningContent": {"reasoningText": said}})
+            case RedactedThinking():
+                content.append({"reasoningContent": {"redactedContent": part.data}})
+            case _:
+                pass
+    return encode(
+        {
+            "output": {"message": {"role": "assistant", "content": content}},
+            "stopReason": _BEDROCK_STOPS.get(answer.stop, "end_turn"),
+            "usage": _bedrock_usage(answer.usage),
+            "metrics": {"latencyMs": 1},
+        }
+    )
+
+
+def bedrock_frame(kind: str, name: str, data: object) -> bytes:
+    """docs.aws.amazon.com, "Amazon event stream encoding"."""
+    headers = b""
+    pairs = [
+        (":message-type", kind),
+        (":event-type" if kind == "event" else ":exception-type", name),
+    ]
+    for header, value in pairs:
+        headers += struct.pack("!B", len(header)) + header.encode() + b"\x07"
+        headers += struct.pack("!H", len(value)) + value.encode()
+    payload = json.dumps(data).encode()
+    prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
+    message = prelude + struct.pack("!I", crc32(prelude)) + headers + payload
+    return message + struct.pack("!I", crc32(message))
+
+
+def bedrock_stream(events: list[Event]) -> bytes:
+    out: list[bytes] = []
+    kinds: dict[int, Part] = {}
+
+    def say(name: str, **data: Any) -> None:
+        out.append(bedrock_frame("event", name, data))
+
+    def grow(index: int, **delta: Any) -> None:
+        say("contentBlockDelta", contentBlockIndex=index, delta=delta)
+
+    for event in in_turn(events):
+        match event:
+            case Start():
+                say("messageStart", role="assistant")
+            case PartStart(index=index, part=part):
+                kinds[index] = part
+                if isinstance(part, ToolCall):
+                    start = {"toolUse": {"toolUseId": part.id, "name": part.name}}
+                    say("contentBlockStart", contentBlockIndex=index, start=start)
+            case Delta(index=index, text=text):
+                match kinds[index]:
+                    case ToolCall():
+                        grow(index, toolUse={"input": text})
+                    case Thinking():
+                        grow(index, reasoningContent={"text": text})
+                    case _:
+                        grow(index, text=text)
+            case Signature(index=index, signature=signature):
+                grow(index, reasoningContent={"signature": _bare(signature)})
+            case PartEnd(index=index):
+                say("contentBlockStop", contentBlockIndex=index)
+            case Finish():
+                say("messageStop", stopReason=_BEDROCK_STOPS.get(event.stop, "end_turn"))
+                say("metadata", usage=_bedrock_usage(event.usage or Usage()), metrics={})
+            case Failure():
+                told = {"message": event.message}
+                out.append(bedrock_frame("exception", "serviceUnavailableException", told))
+    return b"".join(out)
+
+
+def bedrock_error(kind: ErrorKind, status: int, message: str) -> bytes:
+    return encode({"message": message})
+
+
+SPEAKERS: dict[str, Speaker] = {
+    **{name: _of(name) for name in DIALECTS},
+    "bedrock_converse": Speaker(
+        bedrock_read,
+        bedrock_whole,
+        bedrock_stream,
+        bedrock_error,
+        path_tells=True,
+        signs_as="anthropic_messages",
+    ),
+}
