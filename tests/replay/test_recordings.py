@@ -22,7 +22,7 @@ from msgspec import Struct, structs
 from pydantic import TypeAdapter
 
 from ai_gateway.dialects.dialect import RenderTarget
-from ai_gateway.dialects.registry import DIALECTS
+from ai_gateway.dialects.registry import DIALECTS, PROVIDER_DIALECTS
 from ai_gateway.dialects.sse import SseDecoder
 from ai_gateway.model.answer import Answer, Delta, Failure, Finish, PartStart
 from ai_gateway.model.content import Opaque, Refusal, Text, ToolCall
@@ -59,6 +59,8 @@ def recordings() -> Iterator[Recording]:
             dialect = "openai_responses"
         elif url.endswith(":generateContent"):
             dialect = "gemini"
+        elif url.endswith("/v2/chat"):
+            dialect = "cohere"
         else:
             continue
         response = exchange["response"]
@@ -76,6 +78,8 @@ def recordings() -> Iterator[Recording]:
 
 
 ALL = list(recordings()) if RECORDINGS.is_dir() else []
+SPOKEN = [recording for recording in ALL if recording.dialect in DIALECTS]
+"""Those in a dialect that callers speak too."""
 PATHS = {
     "openai_chat": "/v1/chat/completions",
     "openai_responses": "/v1/responses",
@@ -92,6 +96,7 @@ MODELS = {
     "openai_responses": "openai/o3-pro-replayed",
     "anthropic_messages": "anthropic/replayed",
     "gemini": "gemini/replayed",
+    "cohere": "cohere/replayed",
 }
 
 
@@ -220,7 +225,7 @@ async def test_same_dialect_answers_are_byte_equal() -> None:
     replay = Replay()
     wrong: list[str] = []
     async with providing(replay.script) as provider, serving(in_front_of(provider)) as running:
-        for recording in ALL:
+        for recording in SPOKEN:
             request = recording.request
             if recording.stream and recording.dialect == "openai_chat":
                 # Asked for by the recorded callers or sent by the provider all the same.
@@ -245,7 +250,7 @@ async def test_same_dialect_answers_are_byte_equal() -> None:
             expected = request if recording.dialect == "gemini" else {**request, **named}
             if sent != expected and "max_completion_tokens" not in request:
                 wrong.append(f"{recording.name}: the request was changed")
-    assert len(ALL) >= 500
+    assert len(SPOKEN) >= 500
     assert not wrong, "\n".join(wrong)
 
 
@@ -271,8 +276,9 @@ UNFINISHED = 5
 
 
 def everywhere(provider: Provider) -> dict[str, str]:
-    groq = {"GROQ_API_KEY": "canary-groq", "GROQ_BASE_URL": provider.url}
-    return {**in_front_of(provider), **groq}
+    more = {f"{name}_API_KEY": f"canary-{name}" for name in ("GROQ", "COHERE")}
+    urls = {f"{name}_BASE_URL": provider.url for name in ("GROQ", "COHERE")}
+    return {**in_front_of(provider), **more, **urls}
 
 
 WHOLE: dict[str, Any] = {
@@ -323,7 +329,7 @@ async def test_callers_of_every_other_dialect_get_the_same_meaning(caller: str) 
                     unfinished += 1
                     assert status == 502
                     continue
-                before = kept_of(DIALECTS[recording.dialect].parse_answer(recording.body))
+                before = kept_of(PROVIDER_DIALECTS[recording.dialect].parse_answer(recording.body))
                 if status != 200:
                     wrong.append(f"{recording.name}: {status} {body[:200]!r}")
                     continue
@@ -336,11 +342,34 @@ async def test_callers_of_every_other_dialect_get_the_same_meaning(caller: str) 
     assert unfinished <= UNFINISHED
 
 
-@pytest.mark.parametrize("provider", DIALECTS)
+@pytest.mark.parametrize(
+    "recording", [r for r in ALL if r.dialect == "cohere"], ids=lambda r: r.name
+)
+def test_cohere_is_asked_as_its_own_clients_ask_it(recording: Recording) -> None:
+    def in_chats_words(message: Any) -> Any:
+        if isinstance(message["content"], str):
+            return message
+        found = {content["type"]: content[content["type"]] for content in message["content"]}
+        return {
+            "role": "assistant",
+            "content": found["text"],
+            "reasoning_content": found["thinking"],
+        }
+
+    recorded = recording.request
+    request = {**recorded, "messages": [in_chats_words(m) for m in recorded["messages"]]}
+    chat = DIALECTS["openai_chat"].parse_request(json.dumps(request).encode())
+    target = RenderTarget(model=recorded["model"])
+    rendered = PROVIDER_DIALECTS["cohere"].render_request(chat, target)
+    assert json.loads(rendered.body) == recorded
+    assert rendered.notes == ()
+
+
+@pytest.mark.parametrize("provider", [*DIALECTS, "cohere", "bedrock_converse"])
 def test_every_recorded_request_is_translated_or_refused_by_name(provider: str) -> None:
     target = RenderTarget(model="replayed", adaptive_thinking=True)
     refused: list[tuple[str, str | None]] = []
-    others = [recording for recording in ALL if recording.dialect != provider]
+    others = [recording for recording in SPOKEN if recording.dialect != provider]
     for recording in others:
         dialect = DIALECTS[recording.dialect]
         body = json.dumps(recording.request).encode()
@@ -350,7 +379,7 @@ def test_every_recorded_request_is_translated_or_refused_by_name(provider: str) 
             assert not any(
                 isinstance(p, Opaque) and not p.path for m in chat.messages for p in m.parts
             )
-            DIALECTS[provider].render_request(chat, target)
+            PROVIDER_DIALECTS[provider].render_request(chat, target)
         except GatewayError as error:
             refused.append((recording.name, error.field))
     assert [name for name, field in refused if not field] == []

@@ -2,6 +2,7 @@
 
 from .anthropic_messages import ANTHROPIC_MESSAGES
 from .bedrock_converse import BEDROCK_CONVERSE
+from .cohere import COHERE
 from .dialect import Dialect, ProviderDialect
 from .embedding import EmbeddingDialect
 from .gemini import GEMINI
@@ -18,8 +19,8 @@ DIALECTS: dict[str, Dialect] = {
 PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
     **DIALECTS,
     BEDROCK_CONVERSE.name: BEDROCK_CONVERSE,
-    # Providers whose embeddings differ, and whose errors OpenAI's dialect reads.
-    "cohere": OPENAI_CHAT,
+    COHERE.name: COHERE,
+    # A provider whose embeddings differ, and whose errors OpenAI's dialect reads.
     "voyage": OPENAI_CHAT,
 }
 

@@ -425,14 +425,15 @@ SHORT = {
     "openai_responses": "Resp",
     "anthropic_messages": "Msgs",
     "gemini": "Gem",
+    "cohere": "Coh",
     "bedrock_converse": "Bed",
 }
 _HEAD = """# Every pair of dialects
 
 Made by the tests (`make documents`), and true as long as they pass. A column is a pair: the caller's
 dialect, then the provider's. *Chat* is `openai_chat`, *Resp* `openai_responses`, *Msgs*
-`anthropic_messages`, *Gem* `gemini` (a model that takes thinking levels), *Bed*
-`bedrock_converse`, which only providers speak.
+`anthropic_messages`, *Gem* `gemini` (a model that takes thinking levels), *Coh* `cohere`, *Bed*
+`bedrock_converse`; the last two are spoken by providers only.
 
 `=` relayed to the letter; `ok` the same meaning in the other's words; a number: something is left out, and
 `x-gateway-notes` says what (below); `no` refused with a 400 that names the field; `-` the caller's own

@@ -1,7 +1,7 @@
 """The provider's side of every dialect: what it reads in a request, and how it answers.
 
-Of the dialects that callers speak too, the code under test does both. Bedrock only ever
-answers; its side is written here, after its own documentation and apart from that code.
+Of the dialects that callers speak too, the code under test does both. Cohere and Bedrock only ever
+answer; their side is written here, after their own documentation and apart from that code.
 """
 
 import json
@@ -86,6 +86,201 @@ def in_turn(events: Iterable[Event]) -> list[Event]:
     head = [e for e in events if isinstance(e, Start)]
     tail = [e for e in events if isinstance(e, Finish | Failure)]
     return [*head, *(e for i in parts for e in events if getattr(e, "index", None) == i), *tail]
+
+
+# Cohere's Chat v2 (docs.cohere.com/v2/reference/chat, .../chat-stream).
+
+_COHERE_STOPS = {
+    "stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL", "error": "ERROR",
+    "stop_sequence": "STOP_SEQUENCE",
+}  # fmt: skip
+
+
+def cohere_read(body: bytes) -> Chat:
+    asked = decode(body)
+    allowed = {
+        "model", "messages", "stream", "tools", "strict_tools", "tool_choice", "response_format",
+        "max_tokens", "stop_sequences", "temperature", "seed", "frequency_penalty", "presence_penalty",
+        "k", "p", "thinking",
+    }  # fmt: skip
+    assert asked.keys() <= allowed, asked.keys() - allowed
+    wanted = asked.get("response_format")
+    thinking = asked.get("thinking")
+    choice = asked.get("tool_choice")
+    schema = None if wanted is None else wanted.get("json_schema")
+    kind = "json_object" if schema is None else "json_schema"
+    return Chat(
+        model=asked["model"],
+        messages=tuple(_cohere_message(m) for m in asked["messages"]),
+        tools=tuple(
+            Tool(
+                name=t["function"]["name"],
+                description=t["function"].get("description"),
+                parameters=Raw(encode(t["function"]["parameters"])),
+                strict=asked.get("strict_tools"),
+            )
+            for t in asked.get("tools", ())
+        ),
+        tool_choice=None if choice is None else ToolChoice(mode=choice.lower()),
+        max_tokens=asked.get("max_tokens"),
+        temperature=asked.get("temperature"),
+        top_p=asked.get("p"),
+        top_k=asked.get("k"),
+        stop=tuple(asked.get("stop_sequences", ())),
+        seed=asked.get("seed"),
+        frequency_penalty=asked.get("frequency_penalty"),
+        presence_penalty=asked.get("presence_penalty"),
+        response_format=None
+        if wanted is None
+        else ResponseFormat(kind=kind, schema=None if schema is None else Raw(encode(schema))),
+        reasoning=None
+        if thinking is None
+        else Reasoning(mode=thinking["type"], budget_tokens=thinking.get("token_budget")),
+        stream=asked["stream"],
+    )
+
+
+def _cohere_message(message: dict[str, Any]) -> Message:
+    content = message.get("content") or []
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    parts: list[Any] = [_cohere_content(c) for c in content]
+    if message["role"] == "tool":
+        return Message(
+            role="tool",
+            parts=(ToolResult(call_id=message["tool_call_id"], parts=tuple(parts)),),
+        )
+    if message.get("tool_plan"):
+        parts.append(Text(text=message["tool_plan"]))
+    parts += [
+        ToolCall(id=c["id"], name=c["function"]["name"], arguments=c["function"]["arguments"])
+        for c in message.get("tool_calls", ())
+    ]
+    return Message(role=message["role"], parts=tuple(parts))
+
+
+def _cohere_content(content: dict[str, Any]) -> Part:
+    match content["type"]:
+        case "text":
+            return Text(text=content["text"])
+        case "thinking":
+            return Thinking(text=content["thinking"])
+        case "image_url":
+            image = content["image_url"]
+            head, _, data = image["url"].partition(";base64,")
+            if data:
+                return Image(
+                    data=data, media_type=head.removeprefix("data:"), detail=image.get("detail")
+                )
+            return Image(url=image["url"], detail=image.get("detail"))
+        case kind:
+            raise AssertionError(f"Cohere has no content of type {kind}")
+
+
+def _cohere_usage(usage: Usage) -> dict[str, Any]:
+    units = {"input_tokens": float(usage.input_tokens), "output_tokens": float(usage.output_tokens)}
+    tokens = {
+        "input_tokens": float(usage.input_tokens + 490),
+        "output_tokens": units["output_tokens"],
+    }
+    return {
+        "billed_units": units,
+        "tokens": tokens,
+        "cached_tokens": float(usage.cache_read_tokens),
+    }
+
+
+def cohere_whole(answer: Answer) -> bytes:
+    message: dict[str, Any] = {"role": "assistant"}
+    called = any(isinstance(p, ToolCall) for p in answer.parts)
+    content: list[dict[str, Any]] = []
+    for part in answer.parts:
+        match part:
+            case Text(text=text) | Refusal(text=text):
+                if called:
+                    message["tool_plan"] = message.get("tool_plan", "") + text
+                else:
+                    content.append({"type": "text", "text": text})
+            case Thinking():
+                content.append({"type": "thinking", "thinking": part.text})
+            case ToolCall():
+                function = {"name": part.name, "arguments": part.arguments}
+                call = {"id": part.id, "type": "function", "function": function}
+                message.setdefault("tool_calls", []).append(call)
+            case _:
+                pass
+    if content:
+        message["content"] = content
+    told = {
+        "id": answer.id,
+        "finish_reason": _COHERE_STOPS.get(answer.stop, "COMPLETE"),
+        "message": message,
+        "usage": _cohere_usage(answer.usage),
+    }
+    return encode(told)
+
+
+def cohere_stream(events: list[Event]) -> bytes:
+    out: list[bytes] = []
+    kinds: dict[int, Part] = {}
+    called = any(isinstance(e, PartStart) and isinstance(e.part, ToolCall) for e in events)
+
+    def say(kind: str, **rest: Any) -> None:
+        data = encode({"type": kind, **rest})
+        out.append(b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n")
+
+    def message(**rest: Any) -> dict[str, Any]:
+        return {"message": rest}
+
+    for event in in_turn(events):
+        match event:
+            case Start():
+                empty = {"content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+                say("message-start", id=event.id, delta=message(role="assistant", **empty))
+            case PartStart(index=index, part=part):
+                kinds[index] = part
+                match part:
+                    case ToolCall():
+                        function = {"name": part.name, "arguments": ""}
+                        call = {"id": part.id, "type": "function", "function": function}
+                        say("tool-call-start", index=index, delta=message(tool_calls=call))
+                    case Thinking():
+                        content = {"type": "thinking", "thinking": ""}
+                        say("content-start", index=index, delta=message(content=content))
+                    case _ if not called:
+                        content = {"type": "text", "text": ""}
+                        say("content-start", index=index, delta=message(content=content))
+                    case _:
+                        pass
+            case Delta(index=index, text=text):
+                match kinds[index]:
+                    case ToolCall():
+                        call = {"function": {"arguments": text}}
+                        say("tool-call-delta", index=index, delta=message(tool_calls=call))
+                    case Thinking():
+                        say("content-delta", index=index, delta=message(content={"thinking": text}))
+                    case _ if called:
+                        say("tool-plan-delta", delta=message(tool_plan=text))
+                    case _:
+                        say("content-delta", index=index, delta=message(content={"text": text}))
+            case PartEnd(index=index):
+                if isinstance(kinds[index], ToolCall):
+                    say("tool-call-end", index=index)
+                elif isinstance(kinds[index], Thinking) or not called:
+                    say("content-end", index=index)
+            case Finish():
+                usage = _cohere_usage(event.usage or Usage())
+                reason = _COHERE_STOPS.get(event.stop, "COMPLETE")
+                say("message-end", delta={"finish_reason": reason, "usage": usage})
+            case Failure():
+                say("message-end", delta={"finish_reason": "ERROR", "error": event.message})
+            case Signature():
+                pass
+    return b"".join(out) + b"data: [DONE]\n\n"
+
+
+def cohere_error(kind: ErrorKind, status: int, message: str) -> bytes:
+    return encode({"id": "8bd5b608", "message": message})
 
 
 # Bedrock's Converse (docs.aws.amazon.com/bedrock/latest/APIReference).
@@ -302,6 +497,7 @@ def bedrock_error(kind: ErrorKind, status: int, message: str) -> bytes:
 
 SPEAKERS: dict[str, Speaker] = {
     **{name: _of(name) for name in DIALECTS},
+    "cohere": Speaker(cohere_read, cohere_whole, cohere_stream, cohere_error),
     "bedrock_converse": Speaker(
         bedrock_read,
         bedrock_whole,
