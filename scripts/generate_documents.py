@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from ai_gateway.catalogue.provider import load_providers
+from ai_gateway.catalogue.provider import CUSTOM_DIALECTS, load_providers
 from ai_gateway.settings.declared import SETTINGS, Setting
 from ai_gateway.telemetry.declared import METRICS
 from ai_gateway.telemetry.spans import ATTRIBUTES
@@ -101,11 +101,13 @@ def configuration() -> str:
         "providers:",
         "  openai:",
         "    key: env:TEAM_OPENAI_KEY",
-        "  acme: # any other name: a provider of your own that speaks OpenAI's dialect",
+        "  acme: # any other name: a provider of your own",
         "    base_url: https://llm.acme.example/v1",
         "    key: file:/run/secrets/acme",
-        "    auth: bearer # or x-api-key, api-key, none",
-        "    embeddings: true",
+        f"    dialect: {CUSTOM_DIALECTS[0]} # or {', '.join(CUSTOM_DIALECTS[1:])}",
+        "    auth: bearer # or x-api-key, api-key, x-goog-api-key, none; else as the dialect's maker wants",
+        "    embeddings: true # with openai_chat, gemini and cohere",
+        "    responses: true # it takes OpenAI's Responses beside Chat",
         "  anthropic:",
         "    keys: # several are used in turn; one that is refused or throttled rests for a while",
         "      - env:FIRST_KEY",

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 Auth = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
 """`bearer`, the name of the header that holds the bare key, or `none`."""
@@ -112,10 +113,52 @@ def load_providers() -> dict[str, Provider]:
     return {name: _provider(name, row) for name, row in rows.items()}
 
 
-def custom_provider(name: str, base_url: str, *, auth: Auth, embeddings: bool) -> Provider:
-    """A provider of the operator's own that speaks OpenAI's dialect."""
-    row = _Row(title=name, base_url=base_url, auth=auth, embeddings=embeddings, key_required=False)
-    return _provider(name, row)
+LIKE: dict[str, str] = {
+    "anthropic_messages": "anthropic",
+    "gemini": "gemini",
+    "cohere": "cohere",
+}
+"""Of the dialects that are not OpenAI's, the row that shows how one is spoken."""
+
+CUSTOM_DIALECTS = (CHAT.dialect, RESPONSES.dialect, *LIKE)
+
+
+def custom_provider(
+    name: str,
+    base_url: str,
+    *,
+    auth: Auth | None = None,
+    dialect: str = CHAT.dialect,
+    embeddings: bool = False,
+    responses: bool = False,
+) -> Provider:
+    """A provider of the operator's own. `dialect`: one of `CUSTOM_DIALECTS`; without `auth` the key is
+    sent as the dialect's own provider wants it. `responses`: it takes Responses too."""
+    row = _Row(
+        title=name,
+        base_url=base_url,
+        auth=auth or "bearer",
+        operations=None if dialect == CHAT.dialect else {"chat": RESPONSES},
+        embeddings=embeddings,
+        responses=responses,
+        key_required=False,
+    )
+    provider = _provider(name, row)
+    if dialect not in LIKE:
+        return provider
+    like = load_providers()[LIKE[dialect]]
+    operations = {
+        operation: endpoint
+        for operation, endpoint in like.operations.items()
+        if endpoint.dialect == dialect and (embeddings or operation != "embeddings")
+    }
+    return replace(
+        provider,
+        auth=auth or like.auth,
+        operations=operations,
+        headers=like.headers,
+        forwarded_headers=like.forwarded_headers,
+    )
 
 
 def _provider(name: str, row: _Row) -> Provider:

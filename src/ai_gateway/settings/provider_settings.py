@@ -8,14 +8,22 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from ai_gateway.catalogue.provider import Auth, Provider, custom_provider
+from ai_gateway.catalogue.provider import (
+    CUSTOM_DIALECTS,
+    LIKE,
+    Auth,
+    Provider,
+    custom_provider,
+)
 
 from .findings import Findings
 from .secret import Secret
 from .tree import ConfiguredProvider
 from .yaml_file import Entry
 
-_PROVIDER_KEYS = ("base_url", "key", "keys", "auth", "embeddings", "region", "project")
+_OF_ONES_OWN = ("auth", "dialect", "embeddings", "responses")
+"""What is known of the providers in the table, and must be said of others."""
+_PROVIDER_KEYS = ("base_url", "key", "keys", *_OF_ONES_OWN, "region", "project")
 _PLACE = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
 
 
@@ -85,6 +93,12 @@ class ProviderReader:
 
     def _configured(self, provider: Provider, entry: Entry | None) -> ConfiguredProvider | None:
         fields = self._fields(provider.name, entry)
+        for key in sorted(fields.keys() & set(_OF_ONES_OWN)):
+            self._found.problem(
+                f"{self._found.file}:{fields[key][1]}", f"providers.{provider.name}.{key}",
+                f"is known of {provider.title}, and cannot be changed",
+                "Leave it out, or give the provider a name of its own.",
+            )  # fmt: skip
         read = self._keys(provider, fields, entry)
         keys, origin = read.keys, read.origin
         url = self._found.environ.get(provider.base_url_env)
@@ -221,26 +235,57 @@ class ProviderReader:
             remedy = f"Did you mean {near[0]}?" if near else "Give it a base_url."
             self._found.problem(where, f"providers.{name}", "is not a known provider", remedy)
             return None
+        auth = self._one_of(name, fields, "auth", get_args(Auth))
+        dialect = self._one_of(name, fields, "dialect", CUSTOM_DIALECTS) or CUSTOM_DIALECTS[0]
+        embeddings, responses = _is_on(fields, "embeddings"), _is_on(fields, "responses")
+        for wanted, key, able in (
+            (embeddings, "embeddings", ("openai_chat", "gemini", "cohere")),
+            (responses, "responses", ("openai_chat",)),
+        ):
+            if wanted and dialect not in able:
+                self._found.problem(
+                    f"{self._found.file}:{fields[key][1]}", f"providers.{name}.{key}",
+                    f"is nothing that {dialect} has",
+                    f"Leave it out; it goes with {', '.join(able)}.",
+                )  # fmt: skip
+                return None
         url, line = fields["base_url"]
-        base = self._base_url(url, f"{self._found.file}:{line}", f"providers.{name}.base_url", "")
-        auth = fields.get("auth", ("bearer", 0))[0]
-        if auth not in get_args(Auth):
-            self._found.problem(
-                where,
-                f"providers.{name}.auth",
-                f"must be one of {', '.join(get_args(Auth))}",
-                "Correct it.",
-            )
-            return None
+        default = self._known[LIKE[dialect]].base_url if dialect in LIKE else ""
+        where, key = f"{self._found.file}:{line}", f"providers.{name}.base_url"
+        base = self._base_url(url, where, key, default)
         if base is None:
             return None
-        embeddings = fields.get("embeddings", ("false", 0))[0].lower() in ("true", "yes", "on")
-        provider = custom_provider(name, base, auth=cast(Auth, auth), embeddings=embeddings)
+        provider = custom_provider(
+            name,
+            base,
+            auth=cast(Auth | None, auth),
+            dialect=dialect,
+            embeddings=embeddings,
+            responses=responses,
+        )
         read = self._keys(provider, fields, entry)
         keys, origin = read.keys, read.origin
         return ConfiguredProvider(
             provider=provider, base_url=base, keys=keys, key_origin=origin, weights=read.weights
         )
+
+    def _one_of(
+        self,
+        provider: str,
+        fields: Mapping[str, tuple[str, int]],
+        key: str,
+        choices: tuple[str, ...],
+    ) -> str | None:
+        if key not in fields:
+            return None
+        value, line = fields[key]
+        if value in choices:
+            return value
+        self._found.problem(
+            f"{self._found.file}:{line}", f"providers.{provider}.{key}",
+            f"must be one of {', '.join(choices)}", "Correct it.",
+        )  # fmt: skip
+        return None
 
     def _base_url(self, url: str, where: str, name: str, default: str) -> str | None:
         """Checked, without a trailing slash; an address without a path gets the provider's own.
@@ -272,6 +317,10 @@ class ProviderReader:
         if not path:
             path = (urlsplit(default).path if default else "/v1").rstrip("/")
         return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _is_on(fields: Mapping[str, tuple[str, int]], key: str) -> bool:
+    return fields.get(key, ("", 0))[0].lower() in ("true", "yes", "on")
 
 
 def _is_plain(text: str) -> bool:

@@ -61,6 +61,11 @@ BAD = [
     ("providers:\n  acme:\n    base_url: http://x/a b", "must be an http or https address"),
     ("providers:\n  acme:\n    base_url: http://bücher.example", "must be an http or https address"),
     ("providers:\n  acme:\n    base_url: http://u:p@x/", "must be an http or https address"),
+    ("providers:\n  acme:\n    base_url: http://x\n    dialect: klingon", "gateway.yaml:4: providers.acme.dialect: must be one of openai_chat, openai_responses, anthropic_messages, gemini, cohere"),
+    ("providers:\n  acme:\n    base_url: http://x\n    auth: magic", "gateway.yaml:4: providers.acme.auth: must be one of bearer"),
+    ("providers:\n  acme:\n    base_url: http://x\n    dialect: gemini\n    responses: true", "gateway.yaml:5: providers.acme.responses: is nothing that gemini has"),
+    ("providers:\n  acme:\n    base_url: http://x\n    dialect: anthropic_messages\n    embeddings: true", "providers.acme.embeddings: is nothing that anthropic_messages has"),
+    ("providers:\n  openai:\n    key: env:ODD\n    dialect: gemini", "gateway.yaml:4: providers.openai.dialect: is known of OpenAI, and cannot be changed"),
     ("routes:\n  smart:\n    targets:\n    - model: a\n      wieght: 1", "gateway.yaml:5: routes.smart.targets[0].wieght: there is no such setting. Did you mean weight?"),
     ("routes:\n  smart:\n    targets:\n    - model: a\n      weight: x", "gateway.yaml:5: routes.smart.targets[0].weight: expected `float`"),
     ("routes:\n  a:\n    strategy: best\n  b: 1", "gateway.yaml:3: routes.a.strategy: "),
@@ -103,6 +108,37 @@ def test_an_own_server_needs_no_key_and_a_made_up_one_only_its_address(tmp_path:
     settings = load_settings({"OLLAMA_BASE_URL": "http://localhost:2", "ACME": "s"}, path)
     assert set(settings.providers) == {"ollama", "acme"}
     assert settings.providers["ollama"].keys == ()
+
+
+OWN = [
+    ("", "http://host/v1", "bearer", {"chat": "/chat/completions"}),
+    ("embeddings: true", "http://host/v1", "bearer", {"chat": "/chat/completions", "embeddings": "/embeddings"}),
+    ("dialect: openai_responses", "http://host/v1", "bearer", {"chat": "/responses"}),
+    ("dialect: anthropic_messages", "http://host/v1", "x-api-key", {"chat": "/messages", "count_tokens": "/messages/count_tokens"}),
+    ("dialect: anthropic_messages, auth: bearer", "http://host/v1", "bearer", {"chat": "/messages", "count_tokens": "/messages/count_tokens"}),
+    ("dialect: gemini", "http://host/v1beta", "x-goog-api-key", {"chat": "/models/{model}:generateContent", "count_tokens": "/models/{model}:countTokens"}),
+    ("dialect: cohere, embeddings: yes", "http://host", "bearer", {"chat": "/v2/chat", "embeddings": "/v2/embed"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "url", "auth", "paths"), OWN)
+def test_a_provider_of_ones_own_speaks_the_dialect_that_it_is_said_to(
+    more: str, url: str, auth: str, paths: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "gateway.yaml"
+    fields = "".join(f"    {field}\n" for field in ["base_url: http://host", *more.split(", ")])
+    path.write_text(f"providers:\n  acme:\n{fields}")
+    acme = load_settings({}, path).providers["acme"]
+    assert (acme.base_url, acme.provider.auth) == (url, auth)
+    assert {name: e.path for name, e in acme.provider.operations.items()} == paths
+    assert acme.provider.model_prefixes == ()
+
+
+def test_a_provider_of_ones_own_may_take_responses_too(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("providers:\n  acme:\n    base_url: http://host\n    responses: true\n")
+    acme = load_settings({}, path).providers["acme"].provider
+    assert acme.chat_in["openai_responses"].path == "/responses"
 
 
 def test_near_misses_are_warned_of() -> None:
