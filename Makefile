@@ -61,6 +61,16 @@ test-integration: $(VENV)/dev ## Run the tests of the whole gateway
 test-coverage: $(VENV)/dev ## Run the tests and show what they do not reach
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
 
+.venv-clients/made: requirements/clients.txt $(VENV)/made
+	@echo "making .venv-clients with the clients that are tested" >&2
+	@rm -rf .venv-clients && $(BIN)/python -m venv .venv-clients
+	@.venv-clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/clients.txt
+	@touch $@
+
+.PHONY: test-clients
+test-clients: $(VENV)/dev .venv-clients/made ## Run the frameworks people build with against the gateway
+	$(BIN)/python -m pytest tests/clients/test_frameworks.py -m slow
+
 .PHONY: test-node
 test-node: $(VENV)/dev ## Run the official Node SDKs against the gateway (needs Node and npm)
 	$(BIN)/python -m pytest tests/clients/test_node.py -m slow
@@ -111,10 +121,10 @@ dist: $(VENV)/dev ## Build wheel and sdist, twice and equal, with a bill of mate
 
 .PHONY: lock
 lock: $(VENV)/dev ## Lock the dependencies anew, with hashes and without hosts
-	for name in run build dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	for name in run build dev clients; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --upgrade \
 		requirements/$$name.in -o requirements/$$name.txt; done
 
 .PHONY: clean
 clean: ## Remove what was made
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage htmlcov dist build
+	rm -rf $(VENV) .venv-clients .pytest_cache .ruff_cache .hypothesis .coverage htmlcov dist build

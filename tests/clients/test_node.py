@@ -42,3 +42,25 @@ def test_chat_stream_and_tools(gateway: Process, script: str, path: str, model: 
     assert "Hello from Node" in said["whole"]
     assert said["streamed"] == said["whole"]
     assert said["tool"] == "get_weather"
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5"])
+@pytest.mark.usefixtures("installed")
+def test_vercels_ai_sdk(gateway: Process, model: str) -> None:
+    done = subprocess.run(
+        ["node", "vercel.mjs", gateway.url, model],
+        cwd=HERE,
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    said = json.loads(done.stdout)
+    assert list(said["dialects"]) == ["chat", "responses", "compatible", "messages"]
+    for dialect in said["dialects"].values():
+        assert "Hello from Vercel" in dialect["whole"]
+        assert dialect["streamed"] == dialect["whole"]
+        assert dialect["usage"][0] == dialect["usage"][1] > 0
+        assert dialect["tool"] == "get_weather"
+        assert "sunny in example" in dialect["after"]
+        assert dialect["structured"] == {"name": "example", "people": 1}
+    assert (said["error"], said["dimensions"]) == (404, [1536, 1536])

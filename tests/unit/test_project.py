@@ -51,7 +51,7 @@ def test_nothing_committed_names_a_registrys_host() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "build", "clients"])
 def test_every_locked_package_has_hashes(name: str) -> None:
     text = (ROOT / f"requirements/{name}.txt").read_text()
     packages = re.findall(r"^[A-Za-z0-9][^\s]*==.*?(?=^[A-Za-z0-9]|\Z)", text, re.M | re.S)

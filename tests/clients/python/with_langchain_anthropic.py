@@ -1,0 +1,72 @@
+"""langchain-anthropic, unmodified: messages, streams, tools, structured answers, errors."""
+
+import json
+import sys
+
+import anthropic
+from langchain_anthropic import ChatAnthropic
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+base_url, model = sys.argv[1:]
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return f"sunny in {city}"
+
+
+def client(name: str = model, **more: object) -> ChatAnthropic:
+    return ChatAnthropic(
+        model=name, base_url=base_url, api_key="any", max_retries=0, max_tokens=500, **more
+    )
+
+
+chat = client()
+whole = chat.invoke("Hello from LangChain")
+chunks = list(chat.stream("Hello from LangChain"))
+streamed = sum(chunks[1:], chunks[0])
+
+asked = [HumanMessage("What is the weather in Oslo?")]
+called = chat.bind_tools([get_weather]).invoke(asked)
+call = called.tool_calls[0]
+result = ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
+after = chat.bind_tools([get_weather]).invoke([*asked, called, result])
+
+try:
+    client("missing-model").invoke("Hello")
+    error = ""
+except anthropic.NotFoundError as refused:
+    error = str(refused.status_code)
+
+print(
+    json.dumps(
+        {
+            "whole": whole.text,
+            "streamed": streamed.text,
+            "usage": [
+                whole.usage_metadata["total_tokens"],
+                streamed.usage_metadata["total_tokens"],
+            ],
+            "tool": call["name"],
+            "after": after.text,
+            "structured": chat.with_structured_output(City, method="json_schema")
+            .invoke("A city, please")
+            .model_dump(),
+            "by_tool": chat.with_structured_output(City, method="function_calling")
+            .invoke("A city, please")
+            .model_dump(),
+            "tokens": chat.get_num_tokens_from_messages(asked),
+            "error": error,
+        }
+    )
+)
