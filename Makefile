@@ -122,7 +122,7 @@ dist: $(VENV)/dev ## Build wheel and sdist, twice and equal, with a bill of mate
 .PHONY: lock
 lock: $(VENV)/dev ## Lock the dependencies anew, with hashes and without hosts
 	for name in run build dev clients; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --no-strip-extras --upgrade \
 		requirements/$$name.in -o requirements/$$name.txt; done
 
 .PHONY: clean
