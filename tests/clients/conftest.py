@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 import pytest
 from msgspec import Struct
@@ -94,6 +95,12 @@ def _wait_for_answer(port: int) -> None:
         except OSError:
             time.sleep(0.02)
     raise AssertionError("the simulator did not start")
+
+
+def to_fail(model: str) -> str:
+    """The model by a name that no other test asks for. A circuit breaker is a provider's model's, and
+    the gateway is every test's: one that fails must not close the way to the others."""
+    return f"{model}-{uuid4().hex[:12]}"
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from pydantic import BaseModel
 
-from .conftest import Process
+from .conftest import Process, to_fail
 
 MODELS = ["claude-sonnet-4-5", "gpt-4o"]
 PNG = base64.b64encode(b"\x89PNG not really").decode()
@@ -270,7 +270,9 @@ def test_a_failing_provider_becomes_the_right_exception(
 ) -> None:
     headers = {"x-simulator-error-rate": "1", "x-simulator-error-kind": kind}
     with pytest.raises(error):
-        client.messages.create(model=model, max_tokens=9, messages=user("x"), extra_headers=headers)
+        client.messages.create(
+            model=to_fail(model), max_tokens=9, messages=user("x"), extra_headers=headers
+        )
 
 
 @pytest.mark.parametrize("model", ["simulator-anthropic/claude-sonnet-4-5", "simulator/gpt-4o"])
@@ -278,7 +280,7 @@ def test_a_stream_that_breaks_off_raises(client: Anthropic, model: str) -> None:
     with (
         pytest.raises(anthropic.APIError),
         client.messages.stream(
-            model=model,
+            model=to_fail(model),
             max_tokens=99,
             messages=user("x"),
             extra_headers={"x-simulator-cut-after-events": "5"},

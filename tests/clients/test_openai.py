@@ -9,7 +9,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from .conftest import Process
+from .conftest import Process, to_fail
 
 MODELS = ["gpt-4o", "claude-sonnet-4-5"]
 PNG = base64.b64encode(b"\x89PNG not really").decode()
@@ -340,7 +340,11 @@ def test_a_failing_provider_becomes_the_right_exception(
         "x-simulator-retry-after": "2",
     }
     with pytest.raises(error) as caught:
-        client.chat.completions.create(model=model, messages=user("x"), extra_headers=headers)  # type: ignore[arg-type]
+        client.chat.completions.create(
+            model=to_fail(model),
+            messages=user("x"),  # type: ignore[arg-type]
+            extra_headers=headers,
+        )
     assert caught.value.status_code == status
     if kind == "429":
         assert caught.value.response.headers["retry-after"] == "2"
@@ -350,7 +354,7 @@ def test_a_stream_that_breaks_off_raises(client: OpenAI) -> None:
     for model in ("simulator/gpt-4o", "simulator-anthropic/claude-sonnet-4-5"):
         with pytest.raises(openai.APIError) as caught:
             for _ in client.chat.completions.create(
-                model=model,
+                model=to_fail(model),
                 messages=user("x"),  # type: ignore[arg-type]
                 stream=True,
                 extra_headers={"x-simulator-cut-after-events": "5"},
@@ -363,7 +367,7 @@ def test_a_callers_time_limit_is_kept(client: OpenAI) -> None:
     started = time.monotonic()
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(
-            model="simulator/gpt-4o",
+            model=to_fail("simulator/gpt-4o"),
             messages=user("x"),  # type: ignore[arg-type]
             extra_headers={"x-simulator-first-token-ms": "5000", "x-gateway-timeout-ms": "200"},
         )
@@ -374,7 +378,7 @@ def test_a_callers_time_limit_is_kept(client: OpenAI) -> None:
 def test_the_sdks_own_time_out_works(client: OpenAI) -> None:
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(
-            model="simulator/gpt-4o",
+            model=to_fail("simulator/gpt-4o"),
             messages=user("x"),  # type: ignore[arg-type]
             timeout=0.2,
             extra_headers={"x-simulator-first-token-ms": "3000"},

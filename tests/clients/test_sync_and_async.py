@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from . import test_anthropic as messages
 from . import test_openai as chat
-from .conftest import Process
+from .conftest import Process, to_fail
 
 PROVIDERS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5"}
 SIMULATED = {"openai": "simulator/gpt-4o", "anthropic": "simulator-anthropic/claude-sonnet-4-5"}
@@ -187,7 +187,7 @@ async def test_a_failing_provider_raises(
     by_openai: Any, by_anthropic: Any, provider: str, kind: str
 ) -> None:
     headers = {"x-simulator-error-rate": "1", "x-simulator-error-kind": kind}
-    model = SIMULATED[provider]
+    model = to_fail(SIMULATED[provider])
     error = {"429": "RateLimitError", "500": "InternalServerError"}[kind]
     with pytest.raises(getattr(openai, error)):
         await done(
@@ -207,7 +207,7 @@ async def test_a_failing_provider_raises(
 async def test_time_outs_are_the_gateways_or_the_sdks_own(
     by_openai: Any, by_anthropic: Any, provider: str
 ) -> None:
-    model, asked = SIMULATED[provider], chat.user("x")
+    model, asked = to_fail(SIMULATED[provider]), chat.user("x")
     slow = {"x-simulator-first-token-ms": "3000"}
     limited = {**slow, "x-gateway-timeout-ms": "150"}
     create = by_openai.chat.completions.create

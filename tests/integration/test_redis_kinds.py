@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -54,9 +54,9 @@ def cluster() -> Iterator[list[RedisServer]]:
         yield nodes
 
 
-def _wait(look: object, seconds: float = 20) -> None:
+def _wait(look: Callable[[], bool], seconds: float = 20) -> None:
     until = time.monotonic() + seconds
-    while not look():  # type: ignore[operator]
+    while not look():
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -122,6 +122,72 @@ async def test_on_a_cluster_many_claims_at_once_pass_no_bucket(cluster: list[Red
         )
         assert sum(grant.admitted for grant in grants) == 40
         assert not any(grant.degraded for grant in grants)
+
+
+async def test_on_a_cluster_what_one_tenant_is_refused_does_not_stand_in_anothers_way(
+    cluster: list[RedisServer],
+) -> None:
+    address = "redis+cluster://" + cluster[0].address
+    provider = Bucket(key="gw:{provider:y}:requests", capacity=40, refill=0, shared=True)
+    narrow = Bucket(key="gw:{narrow}:user:ada", capacity=5, refill=0)
+    wide = Bucket(key="gw:{wide}:user:bob", capacity=100, refill=0)
+    async with opened(address) as state:
+
+        async def claim(own: Bucket, number: int) -> bool:
+            given = Claim(call_id=f"{own.key}{number}", buckets=(own, provider), takes=(1, 1))
+            return (await state.admit(given)).admitted
+
+        # The one that is refused comes first, in crowds.
+        asked = [claim(narrow, n) for n in range(200)] + [claim(wide, n) for n in range(35)]
+        admitted = await asyncio.gather(*asked)
+        assert (sum(admitted[:200]), sum(admitted[200:])) == (5, 35)
+
+
+async def test_on_a_cluster_a_caller_who_leaves_between_two_slots_holds_nothing(
+    cluster: list[RedisServer],
+) -> None:
+    address = "redis+cluster://" + ",".join(node.address for node in cluster)
+    own = Bucket(key="gw:{leaver}:user:ada", capacity=10, refill=0)
+    provider = Bucket(key="gw:{provider:z}:requests", capacity=10, refill=0, shared=True)
+    in_flight = Quota(key="gw:{leaver}:in_flight", limit=10, counted=False)
+    homes = [cluster[0].tell("CLUSTER", "KEYSLOT", tag) for tag in ("leaver", "provider:z")]
+    slots = [int(home.strip().lstrip(b":")) for home in homes]
+    first, second = (cluster[min(slot // 5461, 2)] for slot in slots)
+    assert first is not second
+    async with opened(address) as state:
+        assert not (
+            await state.admit(Claim(call_id="warm", buckets=(own, provider), takes=(0, 0)))
+        ).degraded
+        second.hang()
+        try:
+            claim = Claim(
+                call_id="leaver",
+                buckets=(own, provider),
+                takes=(1, 1),
+                quotas=(in_flight,),
+                reserves=(1,),
+            )
+            call = asyncio.ensure_future(state.admit(claim))
+            await _until(lambda: first.tell("ZCARD", in_flight.key + ":leases") == b":1\r\n")
+            await asyncio.sleep(0.05)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        finally:
+            second.go_on()
+        await _until(lambda: first.tell("ZCARD", in_flight.key + ":leases") == b":0\r\n")
+        for _ in range(100):
+            if list(await state.levels([own, provider])) == [10.0, 10.0]:
+                break
+            await asyncio.sleep(0.02)
+        assert list(await state.levels([own, provider])) == [10.0, 10.0]
+
+
+async def _until(look: Callable[[], bool], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.01)
 
 
 async def test_sentinel_names_the_master_and_the_next_one_after_a_fail_over(

@@ -6,7 +6,7 @@ the end of the tick, or for the pipeline before them, and go together: the busie
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from time import monotonic
 from typing import Any
@@ -171,7 +171,7 @@ class Gathering:
         command: Command,
         script: Script | None = None,
         unheard: Callable[[Any], None] | None = None,
-    ) -> Awaitable[Any]:
+    ) -> "asyncio.Future[Any]":
         """The reply. Raises StateLost. `unheard` gets it where whoever waits has left by then."""
         future = asyncio.get_running_loop().create_future()
         self._add(Operation(command, script, future, None, unheard))

@@ -1,9 +1,10 @@
 """State shared by many processes: Redis, by scripts that run there as one step on Redis's clock.
 
 Every key of a tenant holds its name in braces, so that on Redis Cluster all that a call takes lies in
-one slot. Buckets that belong to no tenant (a provider's) lie elsewhere: on Cluster they are taken by
-scripts of their own, in the same pipeline, and given back where another part of the claim was refused.
-So nothing is ever granted beyond a limit; at worst a bucket looks emptier than it is for a round trip.
+one slot. Buckets that belong to no tenant (a provider's) lie elsewhere: on Cluster they are taken by a
+script of their own, after the tenant's, which get back what they gave where it refuses. So nothing is
+ever granted beyond a limit, and what a tenant is refused never stands in another's way; at worst the
+tenant's own buckets look emptier than they are for a round trip.
 """
 
 import asyncio
@@ -86,7 +87,14 @@ class RedisState:
             if _grant(claim, reply).admitted:
                 self.settle(_given_back(claim), None)
 
-        reply = await self._gathering.ask(self._admit.command(keys, payload), self._admit, unheard)
+        asked = self._gathering.ask(self._admit.command(keys, payload), self._admit, unheard)
+        try:
+            reply = await asked
+        except asyncio.CancelledError:
+            if asked.done() and not asked.cancelled() and asked.exception() is None:
+                # It came in the very turn in which the caller left.
+                unheard(asked.result())
+            raise
         grant = _grant(claim, reply)
         if grant.admitted and quotas:
             self._hold(claim)
@@ -160,10 +168,15 @@ class RedisState:
 
     async def levels(self, buckets: Sequence[Bucket]) -> list[float]:
         """What each bucket holds, taking nothing."""
-        if not buckets:
-            return []
-        grant = await self.admit(Claim(call_id="look", buckets=buckets, takes=[0.0] * len(buckets)))
-        return list(grant.levels)
+        levels = [0.0] * len(buckets)
+        look = Claim(call_id="look", buckets=buckets, takes=[0.0] * len(buckets))
+        own, apart = _by_slot(buckets)
+        for group in (own, *apart):
+            if group:
+                grant = await self.admit(_part(look, group))
+                for at, level in zip(group, grant.levels, strict=True):
+                    levels[at] = level
+        return levels
 
     async def command(self, *parts: bytes) -> Any:
         """Any other command of one key, in the same pipelines. Raises StateLost."""
@@ -194,12 +207,11 @@ class RedisState:
         self._held[claim.call_id] = (monotonic(), keys, members)
 
     def _settle_commands(self, settlement: Settlement) -> list[Command]:
-        own = range(len(settlement.buckets))
-        apart: list[int] = []
+        own: Sequence[int] = range(len(settlement.buckets))
+        apart: list[list[int]] = []
         if self._link.is_cluster:
-            apart = [i for i in own if settlement.buckets[i].shared]
-            own = [i for i in own if not settlement.buckets[i].shared]
-        commands = [self._correction(settlement.call_id, settlement, [at], ()) for at in apart]
+            own, apart = _by_slot(settlement.buckets)
+        commands = [self._correction(settlement.call_id, settlement, at, ()) for at in apart]
         if own or settlement.quotas:
             commands.append(
                 self._correction(settlement.call_id, settlement, own, settlement.quotas)
@@ -228,63 +240,78 @@ class RedisState:
         return self._settle.command(keys, payload)
 
     async def _admit_apart(self, claim: Claim) -> Grant:
-        """On Cluster, with buckets of other slots: each by itself, and back if one refused."""
-        shared = [at for at, bucket in enumerate(claim.buckets) if bucket.shared]
-        own = [at for at, bucket in enumerate(claim.buckets) if not bucket.shared]
-        parts = [
-            Claim(
-                call_id=claim.call_id,
-                buckets=[claim.buckets[at] for at in own],
-                takes=[claim.takes[at] for at in own],
-                quotas=claim.quotas,
-                reserves=claim.reserves,
-                look_up=claim.look_up,
-            ),
-            *(
-                Claim(call_id=claim.call_id, buckets=(claim.buckets[at],), takes=(claim.takes[at],))
-                for at in shared
-            ),
-        ]
-        grants = await asyncio.gather(*(self.admit(_unshared(part)) for part in parts))
-        levels = [0.0] * len(claim.buckets)
-        for at, level in zip(own, grants[0].levels, strict=True):
+        """On Cluster, with buckets of other slots: the tenant's own first, the others if it was admitted.
+
+        All at once would be a round trip less, but what one slot grants another may refuse: then a
+        tenant over its limit empties everybody's bucket for the moment until its part is back.
+        """
+        own, apart = _by_slot(claim.buckets)
+        levels = [bucket.capacity for bucket in claim.buckets]
+        """Of a bucket that nobody was asked about: as if it were full."""
+        grant = Grant(admitted=True, levels=(), used=())
+        if own or claim.quotas or claim.look_up is not None:
+            grant = await self.admit(
+                msgspec.structs.replace(
+                    _part(claim, own),
+                    quotas=claim.quotas,
+                    reserves=claim.reserves,
+                    look_up=claim.look_up,
+                )
+            )
+        for at, level in zip(own, grant.levels, strict=True):
             levels[at] = level
-        for at, grant in zip(shared, grants[1:], strict=True):
-            levels[at] = grant.levels[0]
-        refused_by, wait = -1, 0.0
-        if grants[0].refused_by >= len(own):
-            refused_by = grants[0].refused_by + len(shared)
-        elif grants[0].refused_by >= 0:
-            refused_by, wait = own[grants[0].refused_by], grants[0].wait
-        for at, grant in zip(shared, grants[1:], strict=True):
-            if not grant.admitted and refused_by < len(claim.buckets) and grant.wait >= wait:
-                refused_by, wait = at, grant.wait
-        admitted = all(grant.admitted for grant in grants)
-        if not admitted:
-            for part, grant in zip(parts, grants, strict=True):
-                if grant.admitted:
-                    self.settle(_given_back(part), None)
-        return Grant(
-            admitted=admitted,
-            levels=levels,
-            used=grants[0].used,
-            refused_by=-1 if grants[0].unknown else refused_by,
-            wait=wait,
-            unknown=grants[0].unknown,
-            value=grants[0].value,
-        )
+        grant.levels = levels
+        if grant.refused_by >= len(own):
+            grant.refused_by += len(claim.buckets) - len(own)
+        elif grant.refused_by >= 0:
+            grant.refused_by = own[grant.refused_by]
+        granted = own
+        try:
+            for group in apart if grant.admitted else ():
+                told = await self.admit(_part(claim, group))
+                for at, level in zip(group, told.levels, strict=True):
+                    levels[at] = level
+                if not told.admitted:
+                    grant.admitted, grant.wait = False, told.wait
+                    grant.refused_by = group[told.refused_by]
+                    self.settle(_given_back(claim, granted), None)
+                    break
+                granted = [*granted, *group]
+        except (StateLost, asyncio.CancelledError):
+            # Nobody will settle it.
+            self.settle(_given_back(claim, granted), None)
+            raise
+        return grant
 
 
-def _unshared(claim: Claim) -> Claim:
-    buckets = [msgspec.structs.replace(b, shared=False) for b in claim.buckets]
-    return msgspec.structs.replace(claim, buckets=buckets)
+def _part(claim: Claim, chosen: Sequence[int]) -> Claim:
+    """The claim to some of its buckets, which lie in one slot, and to nothing else."""
+    return Claim(
+        call_id=claim.call_id,
+        buckets=[msgspec.structs.replace(claim.buckets[at], shared=False) for at in chosen],
+        takes=[claim.takes[at] for at in chosen],
+    )
 
 
-def _given_back(claim: Claim) -> Settlement:
+def _by_slot(buckets: Sequence[Bucket]) -> tuple[list[int], list[list[int]]]:
+    """Where the tenant's own stand, and where those of each other hash tag do."""
+    own: list[int] = []
+    apart: dict[str, list[int]] = {}
+    for at, bucket in enumerate(buckets):
+        if bucket.shared:
+            apart.setdefault(bucket.key[: bucket.key.find("}")], []).append(at)
+        else:
+            own.append(at)
+    return own, list(apart.values())
+
+
+def _given_back(claim: Claim, granted: Sequence[int] | None = None) -> Settlement:
+    """`granted`: of which buckets; None: of all."""
+    at = range(len(claim.buckets)) if granted is None else granted
     return Settlement(
         call_id=claim.call_id,
-        buckets=claim.buckets,
-        returns=claim.takes,
+        buckets=[claim.buckets[i] for i in at],
+        returns=[claim.takes[i] for i in at],
         quotas=claim.quotas,
         reserved=claim.reserves,
         spent=[0] * len(claim.quotas),
