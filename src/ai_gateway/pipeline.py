@@ -7,7 +7,6 @@ settled exactly once, however it ends: answer, error, time-out, the caller leavi
 """
 
 import asyncio
-from math import ceil
 from random import Random, getrandbits
 from time import perf_counter, time
 
@@ -33,7 +32,7 @@ from ai_gateway.model.policy import Policy
 from ai_gateway.perform.performer import Performer
 from ai_gateway.perform.shadow import Shadows
 from ai_gateway.realtime import SessionAccount, Socket, relay
-from ai_gateway.reply import KeptReply, Reply
+from ai_gateway.reply import CALLER_LEFT, KeptReply, Reply
 from ai_gateway.routing.experiments import Experiments, assignment_key, variant_of
 from ai_gateway.routing.gates import Gate
 from ai_gateway.routing.router import Resolved, Router, fits, pinned
@@ -147,9 +146,8 @@ class Pipeline:
                 self._shadows.cast(resolved.route.shadow, exchange, outcome)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
-        except asyncio.CancelledError:
-            outcome.error = "cancelled"
-            outcome.status = outcome.status or 499
+        except asyncio.CancelledError as cancelled:
+            _cut(outcome, cancelled)
             raise
         finally:
             if entered:
@@ -188,9 +186,8 @@ class Pipeline:
         except GatewayError as error:
             outcome.error, outcome.status = error.kind, error.status
             raise
-        except asyncio.CancelledError:
-            outcome.error = "cancelled"
-            outcome.status = outcome.status or 499
+        except asyncio.CancelledError as cancelled:
+            _cut(outcome, cancelled)
             raise
         finally:
             if entered:
@@ -313,10 +310,8 @@ class Pipeline:
             await reply.end()
             return
         outcome.status = error.status
-        headers = list(error.headers)
-        if error.retry_after is not None:
-            headers.append(("retry-after", str(max(1, ceil(error.retry_after)))))
-        await reply.whole(outcome, caller.render_error(error, outcome.request.id), headers)
+        body = caller.render_error(error, outcome.request.id)
+        await reply.whole(outcome, body, error.advice())
 
     async def _admit(
         self, resolved: Resolved, exchange: Exchange, outcome: Outcome, look_up: str | None
@@ -339,6 +334,16 @@ class Pipeline:
         self._metrics.observe_call(outcome, self._tracing.finish(outcome))
         self._audit.record(outcome)
         self._log.call(outcome)
+
+
+def _cut(outcome: Outcome, cancelled: asyncio.CancelledError) -> None:
+    if CALLER_LEFT in cancelled.args:
+        outcome.error = "cancelled"
+        outcome.status = outcome.status or 499
+    else:
+        outcome.error = "unavailable"
+        outcome.error_detail = "cut by the gateway's shutdown"
+        outcome.status = outcome.status or 503
 
 
 def _permit(policy: Policy, gate: Gate, model: str | None) -> None:

@@ -79,7 +79,7 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         writer.close()
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/completions"])
 async def test_a_call_that_outlasts_the_drain_is_told_so(tmp_path: Path, path: str) -> None:
     async def hang(got: Got, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
@@ -88,8 +88,19 @@ async def test_a_call_that_outlasts_the_drain_is_told_so(tmp_path: Path, path: s
         environ = {**in_front_of(provider), "ENDPOINT_GRACE": "0", "DRAIN_TIMEOUT": "1"}
         gateway = start_gateway(tmp_path, **environ)
         body = b'{"model":"gpt-4o","max_tokens":9,"messages":[{"role":"user","content":"x"}]}'
-        asked = asyncio.create_task(post(gateway.url + path, body))
+        _, leaver = await asyncio.open_connection("127.0.0.1", gateway.port)
+        other = body.replace(b'"x"', b'"y"')
+        leaver.write(
+            b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%s" % (path.encode(), len(other), other)
+        )
         while not provider.got:
+            await asyncio.sleep(0.01)
+        leaver.close()
+        while not provider.closed:
+            await asyncio.sleep(0.01)
+        asked = asyncio.create_task(post(gateway.url + path, body))
+        while len(provider.got) < 2:
             await asyncio.sleep(0.01)
         gateway.process.send_signal(signal.SIGTERM)
         got = await asyncio.wait_for(asked, 5)
@@ -97,6 +108,10 @@ async def test_a_call_that_outlasts_the_drain_is_told_so(tmp_path: Path, path: s
     assert got.status == 503
     assert got.headers["retry-after"] == "1"
     assert "shutting down" in json.loads(got.body)["error"]["message"]
+    # The log tells the call that was cut from the one whose caller had left.
+    calls = [line for line in gateway.lines() if line["event"] == "call"]
+    told = [(line["status"], line["error"]) for line in calls]
+    assert told == [(499, "cancelled"), (503, "unavailable")]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -1,7 +1,6 @@
 """The hot endpoints: HTTP request -> Request -> pipeline -> reply, as raw ASGI callables."""
 
 import asyncio
-import os
 import re
 from collections.abc import Mapping, Sequence
 from random import getrandbits
@@ -20,6 +19,7 @@ from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
 from .body import CallerLeft, linger, read_body
+from .last_resort import LastResort, shutting_down
 from .reply import AsgiReply
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -154,7 +154,7 @@ class CallEndpoint:
         self.route = route
         self._pipeline = pipeline
         self._metrics = metrics
-        self._log = log
+        self._last_resort = LastResort(route.path, metrics, log)
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,20 +183,8 @@ class CallEndpoint:
                 status = 503
                 await self._cut_short(request_id, received, reply)
         except Exception as error:
-            # The last resort: whatever failed, the caller gets an answer and the log a line.
             status = 500
-            self._metrics.internal_errors.add()
-            self._log.event(
-                "error",
-                "internal_error",
-                request_id=request_id,
-                endpoint=self.route.path,
-                error=type(error).__name__,
-                where=place_of(error),
-            )
-            internal = GatewayError(
-                "internal", "The gateway failed; its log names this request.", code="internal_error"
-            )
+            internal = self._last_resort.failed(error, request_id)
             await self._refuse(internal, request_id, received, reply, receive)
         finally:
             if connection is not None:
@@ -268,7 +256,7 @@ class CallEndpoint:
         body = DIALECTS[self.route.dialect].render_error(error, request_id)
         outcome = self._outcome(error, request_id, received)
         if error.kind != "too_large":
-            await reply.whole(outcome, body)
+            await reply.whole(outcome, body, error.advice())
             return
         await reply.all_but_the_end(outcome, body, [("connection", "close")])
         await linger(receive)
@@ -285,12 +273,10 @@ class CallEndpoint:
             await reply.piece(dialect.render_stream_error(error, request_id, number))
             await reply.end()
         elif not reply.begun:
-            error = GatewayError(
-                "unavailable", "The gateway is shutting down. Try again.", code="shutting_down"
-            )
+            error = shutting_down()
             outcome = self._outcome(error, request_id, received)
             body = dialect.render_error(error, request_id)
-            await reply.whole(outcome, body, [("retry-after", "1")])
+            await reply.whole(outcome, body, error.advice())
 
     def _outcome(self, error: GatewayError, request_id: str, received: float) -> Outcome:
         """For an answer outside the path of the call."""
@@ -340,13 +326,3 @@ def caller_timeout(headers: Mapping[bytes, bytes]) -> float | None:
             field="x-gateway-timeout-ms",
         )
     return int(given) / 1000
-
-
-def place_of(error: BaseException) -> str:
-    """The innermost place of the fault, as file:line. A traceback could hold a caller's words."""
-    trace = error.__traceback__
-    if trace is None:
-        return "unknown"
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"

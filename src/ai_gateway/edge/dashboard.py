@@ -115,7 +115,7 @@ class DashboardEndpoints:
                     return await self._who(headers)
         except GatewayError as error:
             body = render_error(error, request.scope["gateway.request_id"])
-            return Response(body, error.status, headers=_json_headers())
+            return Response(body, error.status, headers={**_json_headers(), **dict(error.advice())})
 
     async def _sign_in(self, request: Request, headers: Mapping[bytes, bytes]) -> Response:
         if self._sessions is None:

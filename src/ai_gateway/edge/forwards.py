@@ -18,7 +18,8 @@ from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
 from .body import CallerLeft
-from .calls import joined, place_of, request_id_of
+from .calls import joined, request_id_of
+from .last_resort import LastResort, shutting_down
 from .reply import AsgiReply, account
 from .uploads import FormUpload, JsonUpload, RawUpload
 
@@ -101,12 +102,8 @@ class ForwardAsgiReply:
 
     async def refuse(self, error: GatewayError, outcome: Outcome) -> None:
         body = DIALECTS["openai_chat"].render_error(error, outcome.request.id)
-        headers = list(error.headers)
-        if error.retry_after is not None:
-            headers.append(("retry-after", str(max(1, round(error.retry_after)))))
         # What is still being sent would have to be read before the next request could be.
-        headers.append(("connection", "close"))
-        await self.plain.whole(outcome, body, headers)
+        await self.plain.whole(outcome, body, [*error.advice(), ("connection", "close")])
 
 
 Carry = Callable[[Scope, Receive, Request, Outcome, ForwardAsgiReply], Awaitable[None]]
@@ -120,7 +117,7 @@ class ForwardEndpoint:
         self._path = path
         self._carry = carry
         self._metrics = metrics
-        self._log = log
+        self._last_resort = LastResort(path, metrics, log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = perf_counter()
@@ -151,20 +148,14 @@ class ForwardEndpoint:
         except CallerLeft:
             outcome.status = 499
         except asyncio.CancelledError:
+            if connection is None or connection.carrier is not None:
+                # The time to drain is over, and the caller still waits.
+                await self._cut_short(outcome, reply, connection)
             outcome.status = outcome.status or 499
         except Exception as error:
             outcome.status = 500
-            self._metrics.internal_errors.add()
-            self._log.event(
-                "error",
-                "internal_error",
-                request_id=request.id,
-                endpoint=self._path,
-                error=type(error).__name__,
-                where=place_of(error),
-            )
+            failed = self._last_resort.failed(error, request.id)
             if not reply.begun:
-                failed = GatewayError("internal", "The gateway failed.", code="internal_error")
                 await reply.refuse(failed, outcome)
             else:
                 _drop(connection)
@@ -176,6 +167,14 @@ class ForwardEndpoint:
             self._metrics.observe_http(
                 method, self._path, outcome.status, perf_counter() - received
             )
+
+    async def _cut_short(self, outcome: Outcome, reply: ForwardAsgiReply, connection: Any) -> None:
+        if reply.begun:
+            _drop(connection)
+            return
+        error = shutting_down()
+        outcome.status = error.status
+        await reply.refuse(error, outcome)
 
 
 class Carrier:

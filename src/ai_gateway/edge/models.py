@@ -134,6 +134,7 @@ def _refusal(request: Request, error: GatewayError) -> Response:
         dialect.render_error(error, request.scope["gateway.request_id"]),
         error.status,
         media_type="application/json",
+        headers=dict(error.advice()),
     )
 
 

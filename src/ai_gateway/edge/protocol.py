@@ -22,6 +22,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from ai_gateway.reply import CALLER_LEFT
+
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
 PATIENCE = 30.0
@@ -167,7 +169,7 @@ class GatewayProtocol(HttpToolsProtocol):
                 timer.cancel()
         self._lookout = self._stuck = None
         if self.carrier is not None:
-            self.carrier.cancel()
+            self.carrier.cancel(CALLER_LEFT)
             self.carrier = None
 
     def pause_writing(self) -> None:

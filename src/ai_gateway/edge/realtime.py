@@ -14,7 +14,8 @@ from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
-from .calls import new_request_id, place_of
+from .calls import new_request_id
+from .last_resort import LastResort
 from .websocket import handshake
 
 PATH = "/v1/realtime"
@@ -55,6 +56,7 @@ class _Socket:
         """Instead of opening the socket (ASGI's Websocket Denial Response)."""
         body = DIALECTS["openai_chat"].render_error(error, request_id)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers += [(name.encode(), value.encode()) for name, value in error.advice()]
         start = {"type": "websocket.http.response.start", "status": error.status}
         await self._send({**start, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": body})
@@ -66,7 +68,7 @@ class RealtimeEndpoint:
     ) -> None:
         self._pipeline = pipeline
         self._metrics = metrics
-        self._log = log
+        self._last_resort = LastResort(PATH, metrics, log)
         self._max_message_bytes = max_message_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,17 +98,7 @@ class RealtimeEndpoint:
             pass
         except Exception as error:
             status = 500
-            self._metrics.internal_errors.add()
-            self._log.event(
-                "error",
-                "internal_error",
-                request_id=request.id,
-                endpoint=PATH,
-                error=type(error).__name__,
-                where=place_of(error),
-            )
-            failed = GatewayError("internal", "The gateway failed.", code="internal_error")
-            await self._end(socket, failed, request.id)
+            await self._end(socket, self._last_resort.failed(error, request.id), request.id)
         finally:
             self._metrics.observe_http("WEBSOCKET", PATH, status, perf_counter() - received)
 

@@ -24,11 +24,13 @@ from ai_gateway.dialects.sse import parse_events
 from ai_gateway.model.call import Outcome, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
+from ai_gateway.reply import CALLER_LEFT
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
-from .calls import CallRoute, caller_timeout, joined, new_request_id, place_of
+from .calls import CallRoute, caller_timeout, joined, new_request_id
+from .last_resort import LastResort
 from .reply import account
 
 _MOST_AT_ONCE = 64
@@ -36,6 +38,8 @@ _KEY_PROTOCOL = "openai-insecure-api-key."
 """By which a browser, which cannot set headers, sends its key (OpenAI's convention)."""
 
 _UNSUPPORTED_DATA = 1003
+_ENDING = 1012
+"""By which the server itself ends a socket as it shuts down."""
 _TOO_QUIET = 4408
 _OVER_LIMIT = "too_many_calls"
 
@@ -102,7 +106,8 @@ class WebSocketReply:
         if self._id is None:
             await self._text(body)
         else:
-            await self._envelope("answer", status=error.status, data=Raw(body))
+            told = dict(error.advice())
+            await self._envelope("answer", status=error.status, headers=told, data=Raw(body))
 
     async def _envelope(self, kind: str, **fields: object) -> None:
         await self._text(encode({"type": kind, "id": self._id, **fields}))
@@ -130,7 +135,7 @@ class WebSocketEndpoint:
         self.route = route
         self.pipeline = pipeline
         self.metrics = metrics
-        self.log = log
+        self.last_resort = LastResort(route.path, metrics, log)
         self.idle_seconds = idle_seconds
         """A socket on which nothing happens for that long is closed."""
 
@@ -154,12 +159,14 @@ class _Session:
         self._receive = receive
         self._send = send
         self._calls: dict[str | int | None, asyncio.Task[None]] = {}
+        self._ending = False
 
     async def run(self) -> None:
         try:
             while True:
                 message = await self._next()
                 if message is None or message["type"] == "websocket.disconnect":
+                    self._ending = message is not None and message.get("code") == _ENDING
                     return
                 text = message.get("text")
                 if text is None:
@@ -169,7 +176,7 @@ class _Session:
         finally:
             calls = list(self._calls.values())
             for call in calls:
-                call.cancel()
+                call.cancel(None if self._ending else CALLER_LEFT)
             await asyncio.gather(*calls, return_exceptions=True)
 
     async def _next(self) -> Any:
@@ -196,7 +203,7 @@ class _Session:
         if message.type in ("cancel", "response.cancel"):
             call = self._calls.get(message.id)
             if call is not None:
-                call.cancel()
+                call.cancel(CALLER_LEFT)
             return
         call_id = message.id if message.type == "call" else None
         reply = WebSocketReply(self._send, call_id)
@@ -219,10 +226,11 @@ class _Session:
         endpoint, route = self._endpoint, self._endpoint.route
         received = perf_counter()
         status = 499
+        request_id = new_request_id()
         endpoint.metrics.in_flight += 1
         try:
             request = Request(
-                id=new_request_id(),
+                id=request_id,
                 operation=route.operation,
                 dialect=route.dialect,
                 endpoint=route.path,
@@ -235,22 +243,15 @@ class _Session:
         except GatewayError as error:
             status = error.status
             await reply.error(error, route.dialect)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
+            status = 499 if CALLER_LEFT in cancelled.args else 503
             raise
         except OSError:
             # The caller left; there is nobody to tell.
             pass
         except Exception as error:
             status = 500
-            endpoint.log.event(
-                "error",
-                "internal_error",
-                endpoint=route.path,
-                error=type(error).__name__,
-                where=place_of(error),
-            )
-            internal = GatewayError("internal", "The gateway failed.", code="internal_error")
-            await reply.error(internal, route.dialect)
+            await reply.error(endpoint.last_resort.failed(error, request_id), route.dialect)
         finally:
             endpoint.metrics.in_flight -= 1
             endpoint.metrics.observe_http(

@@ -1,6 +1,7 @@
 """The one taxonomy of errors. Raised where the fault is known, rendered in the caller's dialect at the edge."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Literal
 
 ErrorKind = Literal[
@@ -69,6 +70,14 @@ class GatewayError(Exception):
         self.status = STATUS[kind] if status is None else status
         self.headers: Sequence[tuple[str, str]] = ()
         """A provider's advice on trying again, to hand on."""
+
+    def advice(self) -> list[tuple[str, str]]:
+        """The headers that go with it. `retry-after` is in whole seconds, rounded up: who comes back
+        when told is not too early."""
+        headers = list(self.headers)
+        if self.retry_after is not None:
+            headers.append(("retry-after", str(max(1, ceil(self.retry_after)))))
+        return headers
 
 
 class Untranslatable(GatewayError):

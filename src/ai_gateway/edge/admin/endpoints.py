@@ -99,14 +99,11 @@ def away() -> GatewayError:
 
 
 def error_response(error: GatewayError) -> Response:
-    headers = dict(error.headers)
-    if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
     return Response(
         render_error(error, ""),
         error.status,
         media_type="application/json",
-        headers={**headers, **_NO_STORE},
+        headers={**dict(error.advice()), **_NO_STORE},
     )
 
 
