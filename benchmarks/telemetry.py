@@ -116,8 +116,7 @@ def _main() -> None:
         return step
 
     def drained() -> None:
-        log.flush()
-        while exporter._courier.waiting:
+        while log._courier.waiting or exporter._courier.waiting:
             sleep(0.005)
 
     for name, tracing, target in (

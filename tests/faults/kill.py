@@ -17,8 +17,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from tests.clients.conftest import free_port, start_gateway, start_simulator
+from tests.clients.conftest import start_gateway, start_simulator
 from tests.faults.load import Callers
+from tests.ports import free_port
 from tests.postgresql import PostgreSQL
 from tests.serving import ask
 

@@ -12,7 +12,8 @@ from msgspec import Struct
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import RequestError
 
-from tests.clients.conftest import Process, free_port, start_gateway, start_simulator
+from tests.clients.conftest import Process, start_gateway, start_simulator
+from tests.ports import free_port
 from tests.redis_server import redis_server
 from tests.serving import get
 

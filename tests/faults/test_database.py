@@ -12,9 +12,10 @@ import pytest_asyncio
 from msgspec import Struct
 
 from ai_gateway.access.keys import new_key
-from tests.clients.conftest import Process, free_port, start_gateway, start_simulator
+from tests.clients.conftest import Process, start_gateway, start_simulator
 from tests.faults.kill import ADMIN
 from tests.faults.load import Callers, percentile
+from tests.ports import free_port
 from tests.postgresql import PostgreSQL, own_postgresql
 from tests.serving import ask
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Process, free_port, start_gateway
+from tests.clients.conftest import Process, start_gateway
+from tests.ports import free_port
 from tests.serving import Got, in_front_of, providing, streams
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"word"},"finish_reason":null}]}\n\n'

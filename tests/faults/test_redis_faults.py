@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import pytest
 
-from tests.clients.conftest import free_port
+from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.serving import Running, answers, ask, get, in_front_of, providing, serving
 

@@ -17,7 +17,8 @@ from typing import Any
 from msgspec import Struct
 from pyreqwest.client import ClientBuilder
 
-from tests.clients.conftest import free_port, start_gateway, start_simulator
+from tests.clients.conftest import start_gateway, start_simulator
+from tests.ports import free_port
 from tests.redis_server import redis_server
 from tests.serving import ask, get
 

@@ -13,7 +13,7 @@ from ai_gateway.model.redis_address import RedisLogin, parse_redis_address
 from ai_gateway.state.admission import Bucket, Claim, Quota, Settlement
 from ai_gateway.state.open import open_redis_state
 from ai_gateway.state.takeover import TakeoverState
-from tests.redis_server import RedisServer, free_port
+from tests.redis_server import RedisServer
 
 NO_LOGIN = RedisLogin()
 OWN = Bucket(key="gw:{tenant}:user:ada", capacity=50, refill=0)
@@ -36,10 +36,7 @@ def cluster() -> Iterator[list[RedisServer]]:
     with ExitStack() as stack:
         nodes: list[RedisServer] = []
         for _ in range(3):
-            # The nodes talk to each other on another port, which must be below 65536.
-            while (port := free_port()) > 55_000:
-                pass
-            node = RedisServer("--cluster-enabled", "yes", port=port)
+            node = RedisServer("--cluster-enabled", "yes")
             node.start()
             stack.callback(node.kill)
             nodes.append(node)

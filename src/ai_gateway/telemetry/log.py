@@ -17,11 +17,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from ai_gateway.courier import Courier, Loss
 from ai_gateway.model.call import Outcome
 
 Level = Literal["debug", "info", "warning", "error"]
 _RANK: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MOST_HELD = 100_000
+_BATCH = 2_000
 _FLUSH_SECONDS = 0.1
 _LONGEST_NAME = 256
 _CLOSING_SECONDS = 2.0
@@ -66,7 +68,7 @@ class CallLine(Struct, omit_defaults=True):
 
 
 class Log:
-    """Collects lines and writes them from a worker thread. Past `_MOST_HELD` lines it drops and counts."""
+    """Collects lines and writes them on a thread of its own. Past `_MOST_HELD` lines it drops and counts."""
 
     def __init__(
         self,
@@ -86,14 +88,14 @@ class Log:
         self._rank = _RANK[level]
         self._dropped = dropped
         self._descriptor = descriptor
+        self._courier = Courier(
+            "log", self._write, most=_MOST_HELD, batch=_BATCH, every=_FLUSH_SECONDS, lost=self._lost
+        )
         self._clock = _Clock()
-        self._lines: list[bytes] = []
         self._encode = msgspec.json.Encoder().encode
-        self._task: asyncio.Task[None] | None = None
         self.listener: Callable[[str, Mapping[str, str | int | float | bool | None]], None] | None
         self.listener = None
         """Hears of every event, whatever the level that is written."""
-        self._writing: asyncio.Future[None] | None = None
 
     def call(self, outcome: Outcome) -> None:
         """The line of a settled call: `info`, or `warning` where it failed."""
@@ -155,45 +157,22 @@ class Log:
             self._add({"time": self._clock.now(), "level": level, "event": event, **fields})
 
     def start(self) -> None:
-        """Begins writing every `_FLUSH_SECONDS`; needs a running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._courier.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-        if self._writing is not None:
-            # A batch on its way comes before what is still held.
-            written, _ = await asyncio.wait([self._writing], timeout=_CLOSING_SECONDS)
-            if not written:
-                # Nobody reads standard output: what is held would only wait behind it.
-                for _ in self._lines:
-                    self._dropped()
-                return
-        self.flush()
-
-    def flush(self) -> None:
-        """Writes what is held, now and on this thread."""
-        lines, self._lines = self._lines, []
-        if lines:
-            self._write(b"".join(lines))
+        """Writes what is held, in the time for it: where nobody reads standard output, it is dropped."""
+        await asyncio.to_thread(self._courier.close, _CLOSING_SECONDS)
 
     def _add(self, line: object) -> None:
-        if len(self._lines) >= _MOST_HELD:
+        self._courier.put(self._encode(line) + b"\n")
+
+    def _lost(self, loss: Loss, lines: int) -> None:
+        for _ in range(lines):
             self._dropped()
-            return
-        self._lines.append(self._encode(line) + b"\n")
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
-            if self._lines:
-                lines, self._lines = self._lines, []
-                self._writing = loop.run_in_executor(None, self._write, b"".join(lines))
-                await asyncio.shield(self._writing)
-
-    def _write(self, data: bytes) -> None:
+    def _write(self, lines: list[bytes]) -> None:
+        """On the courier's thread, which may wait here for as long as nobody reads."""
+        data = b"".join(lines)
         view = memoryview(data)
         try:
             if self._lock is not None:

@@ -1,8 +1,11 @@
 """The log: which calls get a line, and what a closed or blocked output costs."""
 
 import asyncio
+import contextlib
 import json
 import os
+import subprocess
+import sys
 import time
 
 from ai_gateway.telemetry.log import Log
@@ -18,14 +21,14 @@ class Count:
         self.value += 1
 
 
-def test_good_calls_are_sampled_and_failed_ones_are_not() -> None:
+async def test_good_calls_are_sampled_and_failed_ones_are_not() -> None:
     reading, writing = os.pipe()
     dropped, out = Count(), Count()
     log = Log("info", dropped, descriptor=writing, sample=0.0, sampled_out=out)
     for _ in range(3):
         log.call(outcome_of())
     log.call(outcome_of(error="upstream", status=502, call_id="c1", route="smart", cache="miss"))
-    log.flush()
+    await log.close()
     (line,) = [json.loads(text) for text in os.read(reading, 65536).splitlines()]
     assert (line["level"], line["error"], out.value, dropped.value) == ("warning", "upstream", 3, 0)
     assert (line["call_id"], line["route"], line["cache"]) == ("c1", "smart", "miss")
@@ -57,3 +60,37 @@ async def test_an_output_that_nobody_reads_does_not_hold_up_the_end() -> None:
     os.close(reading)
     await asyncio.sleep(0.1)
     os.close(writing)
+
+
+async def test_an_output_that_is_full_as_the_end_comes_does_not_hold_it_up() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(65536))
+    os.set_blocking(writing, True)
+    log = Log("info", Count(), descriptor=writing)
+    log.event("info", "stopped")
+    await asyncio.wait_for(log.close(), 4)
+    os.close(reading)
+    await asyncio.sleep(0.1)
+    os.close(writing)
+
+
+def test_a_process_whose_output_nobody_reads_ends_all_the_same() -> None:
+    program = (
+        "import asyncio\n"
+        "from ai_gateway.telemetry.log import Log\n"
+        "async def main():\n"
+        "    log = Log('info', lambda: None)\n"
+        "    for _ in range(5000): log.event('info', 'much', words='x' * 100)\n"
+        "    await log.close()\n"
+        "asyncio.run(main())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    try:
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        assert process.stdout is not None
+        process.stdout.close()
