@@ -13,6 +13,7 @@ from msgspec.structs import fields
 
 from ai_gateway import __version__
 from ai_gateway.access.build import BadAccess, OpenAccess
+from ai_gateway.background import end
 from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.check import RouteProblem, all_problems
@@ -127,9 +128,7 @@ class Reloader:
             self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     def reload(self) -> bool:
         """True where the file is in force now."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
+from ai_gateway.background import end
+
 from .known import KnownKeys
 
 if TYPE_CHECKING:
@@ -50,9 +52,7 @@ class Follower:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._task)
 
     async def look(self) -> None:
         """Once. Raises what the database raises."""

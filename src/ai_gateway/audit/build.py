@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from ai_gateway.background import end
 from ai_gateway.courier import Loss
 from ai_gateway.model.audit import Audit
 from ai_gateway.model.policy import AuditLevel
@@ -86,8 +87,7 @@ class OpenAudit:
             self._tasks = (loop.create_task(self._retain()), loop.create_task(self._tell_heads()))
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        await end(*self._tasks)
         # On a thread: what is still to be written needs the loop.
         await asyncio.to_thread(self.auditor.close)
         self._tell_head()

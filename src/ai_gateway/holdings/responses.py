@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 from msgspec.structs import replace
 
+from ai_gateway.background import end
 from ai_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from ai_gateway.dialects.sse import parse_events
 from ai_gateway.model.call import Caller, Outcome, Request
@@ -91,10 +92,8 @@ class ResponseKeeper:
         self._task: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            await self._flush()
+        await end(self._task)
+        await self._flush()
 
     async def find(self, id: str, tenant: str) -> HeldResponse:
         """Raises GatewayError(not_found | unavailable)."""

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import encode
 
+from ai_gateway.background import end
 from ai_gateway.model.call import Caller, Outcome, Request
 from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.state.store import State
@@ -71,10 +72,7 @@ class BatchRunner:
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
-        tasks = [*self._running.values(), *([self._looking] if self._looking else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._looking, *self._running.values())
 
     def take(self, job: Job) -> None:
         """Begins, or goes on with, a batch."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from ai_gateway.background import end
 from ai_gateway.storage.database import Database
 
 from .ledger import Ledger
@@ -65,9 +66,7 @@ class OpenLedger:
         self._retaining = asyncio.get_running_loop().create_task(self._retain())
 
     async def close(self) -> None:
-        if self._retaining is not None:
-            self._retaining.cancel()
-            await asyncio.wait([self._retaining])
+        await end(self._retaining)
         await self.replayer.close(_CLOSING_SECONDS)
         self.spool.close()
 

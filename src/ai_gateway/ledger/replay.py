@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
+from ai_gateway.background import end
 from ai_gateway.storage.database import Database
 
 from .record import is_record
@@ -45,9 +46,7 @@ class Replayer:
 
     async def close(self, seconds: float) -> None:
         """What cannot be replayed in this time stays in the spool for the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._task)
         try:
             async with asyncio.timeout(seconds):
                 await self.replay()

@@ -10,6 +10,7 @@ from time import perf_counter
 
 from msgspec.structs import replace
 
+from ai_gateway.background import end
 from ai_gateway.dialects.exchange import Exchange
 from ai_gateway.model.call import GATEWAY_ITSELF, Outcome
 from ai_gateway.model.errors import GatewayError
@@ -79,9 +80,7 @@ class Shadows:
             self._settle(outcome)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
 
 class _Nobody:

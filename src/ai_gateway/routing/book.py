@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
+from ai_gateway.background import end
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.route import Route
 
@@ -67,9 +68,7 @@ class RouteBook:
         self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     def replace_own(self, own: Mapping[str, Route], directory: Directory) -> list[RouteProblem]:
         """Those of a new `gateway.yaml`, with the directory it makes: all in force, or none."""

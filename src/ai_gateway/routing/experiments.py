@@ -7,6 +7,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, Protocol
 
+from ai_gateway.background import end
 from ai_gateway.model.call import Outcome
 from ai_gateway.model.route import Experiment, Route, Variant
 
@@ -73,9 +74,7 @@ class Experiments:
         self._spawn(self._follow())
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def running(self, name: str, route: Route) -> Experiment | None:
         """The route's experiment, where it is to take part in calls."""

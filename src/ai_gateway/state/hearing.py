@@ -7,6 +7,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from ai_gateway.background import end
+
 from .store import Hearer
 
 _LOOK_SECONDS = 0.25
@@ -38,9 +40,7 @@ class Hearing:
             hearer(message)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def _run(self) -> None:
         first = True

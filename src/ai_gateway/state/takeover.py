@@ -12,6 +12,8 @@ from random import uniform
 
 from msgspec.structs import replace
 
+from ai_gateway.background import end
+
 from .admission import Bucket, Claim, Grant, Quota, Settlement
 from .memory import MemoryState
 from .redis_state import LEASE_SECONDS, RedisState
@@ -177,10 +179,7 @@ class TakeoverState:
         self._shared.subscribe(channel, hearer, gap)
 
     async def close(self) -> None:
-        for task in (self._renewing, self._probing):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await end(self._renewing, self._probing)
         await self._shared.close()
 
     def _unsettled(self, settlement: Settlement) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from msgspec import msgpack
 
+from ai_gateway.background import end
+
 from .declared import METRICS
 from .series import Snapshot, merged
 
@@ -30,9 +32,7 @@ class Shelf:
         self._task = asyncio.get_running_loop().create_task(self._run(worker, snapshot))
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     def others(self, worker: int) -> list[bytes]:
         """The snapshots of all workers but this one, of the dead ones too."""

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from ai_gateway.background import end
+
 from .messages import Message, from_bytes, to_bytes
 
 STREAM = "gw:semantic-cache"
@@ -54,6 +56,4 @@ class Following:
         return len(found)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
