@@ -124,12 +124,11 @@ class Pipeline:
                     if guarded is not request:
                         exchange = self._parse(guarded, outcome)
             asking = self._cache.asking(exchange, outcome, resolved.route)
-            if (
-                asking is not None
-                and not asking.rules.limited
-                and await self._cache.recall(asking, outcome, back)
-            ):
-                return outcome
+            if asking is not None and not asking.rules.limited:
+                begun = perf_counter()
+                if await self._cache.recall(asking, outcome, back):
+                    return outcome
+                _stage(outcome, "recall", begun)
             begun = perf_counter()
             admission = await self._admit(resolved, exchange, outcome, self._cache.look_up(asking))
             _stage(outcome, "admit", begun)
@@ -360,6 +359,5 @@ def _permit(policy: Policy, gate: Gate, model: str | None) -> None:
 
 
 def _stage(outcome: Outcome, name: str, begun: float) -> None:
-    """Notes a step that ended well, where a trace is there to show it."""
-    if outcome.trace is not None:
-        outcome.stages.append((name, begun, perf_counter()))
+    """Notes a step that ended well."""
+    outcome.stages.append((name, begun, perf_counter()))

@@ -46,7 +46,12 @@ async def test_a_call_is_in_the_ledger_with_all_of_its_account(gateway: Running)
     )  # fmt: skip
     record = (await settled(gateway, 1))[0]
     assert record["id"] == got.headers["x-gateway-call-id"]
-    assert await admin(gateway, "GET", f"/admin/calls/{record['id']}") == record
+    told = await admin(gateway, "GET", f"/admin/calls/{record['id']}")
+    steps, (asked,) = told.pop("steps"), told.pop("asked")
+    assert told == record
+    assert [step["name"] for step in steps] == ["admit"]
+    assert (asked["provider"], asked["model"], asked["status"]) == ("openai", "gpt-4o", 200)
+    assert steps[0]["end_ms"] <= asked["start_ms"] < asked["end_ms"] <= record["duration_ms"]
     expected = {
         "tenant": "default", "user": "anna", "key": details["id"], "request_id": "mine",
         "operation": "chat", "endpoint": CHAT, "requested_model": "gpt-4o", "provider": "openai",
@@ -56,6 +61,34 @@ async def test_a_call_is_in_the_ledger_with_all_of_its_account(gateway: Running)
     assert {name: record[name] for name in expected} == expected
     assert record["price_version"]
     assert record["duration_ms"] > record["upstream_ms"] > 0
+
+
+async def test_every_attempt_of_a_call_is_told_with_its_time(database: dict[str, str]) -> None:
+    async with (
+        providing(answers(b'{"error":{"message":"no"}}', 503)) as failing,
+        providing(answers(ANSWER)) as good,
+    ):
+        environ = {
+            **in_front_of(good), "ANTHROPIC_BASE_URL": failing.url, "ADMIN_KEY": ADMIN, **database,
+        }  # fmt: skip
+        async with serving(environ) as running:
+            targets = [{"model": "claude-sonnet-4-5"}, {"model": "gpt-4o"}]
+            await admin(running, "PUT", "/admin/routes/smart", {"targets": targets})
+            key, _ = await made(running)
+            assert (
+                await ask("POST", running.url + CHAT, {**ASKED, "model": "smart"}, key)
+            ).status == 200
+            record = (await settled(running, 1))[0]
+            told = await admin(running, "GET", f"/admin/calls/{record['id']}")
+    *before, last = told["asked"]
+    assert [(one["provider"], one["status"], one["error"]) for one in before] == [
+        ("anthropic", 503, one["error"]) for one in before
+    ]
+    assert all(one["error"] for one in before)
+    assert (last["provider"], last["status"], last["error"]) == ("openai", 200, None)
+    assert len(before) + 1 == record["attempts"]
+    for one, after in zip(told["asked"], told["asked"][1:], strict=False):
+        assert one["start_ms"] <= one["end_ms"] <= after["start_ms"]
 
 
 async def test_usage_is_the_callers_own_by_key_user_and_tenant(gateway: Running) -> None:

@@ -64,6 +64,8 @@ records = st.fixed_dictionaries(
         "tenant": names,
         "user": names,
         "key_id": st.one_of(st.none(), names),
+        "route": st.one_of(st.none(), names),
+        "tags": st.one_of(st.none(), st.lists(names, unique=True, max_size=2).map(json.dumps)),
         "model": names,
         "provider": names,
         "status": st.sampled_from([200, 500]),
@@ -115,6 +117,8 @@ async def test_however_often_batches_come_each_record_counts_once(
             ("tenant", record["tenant"], ""),
             ("key", record["tenant"], record["key_id"]),
             ("user", record["tenant"], record["user"]),
+            ("route", record["tenant"], record["route"]),
+            *(("tag", record["tenant"], tag) for tag in json.loads(record["tags"] or "[]")),
         ):
             if subject is None:
                 continue

@@ -31,6 +31,7 @@ def account_joined(outcome: Outcome, leader: Outcome) -> None:
     outcome.target = leader.target
     outcome.answered_model = leader.answered_model
     outcome.stop = leader.stop
+    outcome.cache_key, outcome.similarity = leader.cache_key, leader.similarity
     # The leader itself may have had it for nothing, from another replica.
     outcome.saved = leader.cost or leader.saved
     _spent_nothing(outcome)

@@ -265,7 +265,7 @@ class Cache:
             hit = await semantic.answer(look, asking.rules, asking.directives.max_age)
             if hit is not None:
                 self._note_hit(semantic, outcome, hit.key)
-                outcome.cache_key = hit.key
+                outcome.cache_key, outcome.similarity = hit.key, hit.similarity
                 account(outcome, hit.slot.entry, "semantic", time())
                 await send(retell(hit.slot.entry, asking), asking.form, outcome, flight)
                 return

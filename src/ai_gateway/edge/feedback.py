@@ -54,7 +54,7 @@ class FeedbackEndpoint:
             given = _read(await read_body(request.receive, headers, _LARGEST))
             if given.bad_cache_hit:
                 await self._evict(caller.tenant, given.call_id)
-                if given.score is None and given.label is None and given.comment is None:
+                if self._database is None:
                     return Response(status_code=204)
             if self._database is None:
                 raise GatewayError(
@@ -86,7 +86,7 @@ class FeedbackEndpoint:
         call = given.call_id or given.request_id
         assert call is not None
         told = Feedback(
-            call=_plain(call), score=given.score, label=given.label and _plain(given.label),
+            call=_plain(call), score=given.score, label=_label(given),
             comment=given.comment and _plain(given.comment),
         )  # fmt: skip
         await keep_feedback(database, tenant, user, told)
@@ -109,6 +109,13 @@ def _read(body: bytes) -> NewFeedback:
     if not said and not given.bad_cache_hit:
         raise GatewayError("invalid_request", "Give a score, a label or a comment.", field="score")
     return given
+
+
+def _label(given: NewFeedback) -> str | None:
+    """A wrong hit is remembered as one, for who sets the threshold."""
+    if given.label is None:
+        return "bad_cache_hit" if given.bad_cache_hit else None
+    return _plain(given.label)
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -16,7 +16,7 @@ from ai_gateway.limits.limits import Remaining
 from ai_gateway.limits.rules import NANO
 from ai_gateway.model.call import Caller
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.model.usage_report import BudgetStanding, CallerReport, Grouping
+from ai_gateway.model.usage_report import BudgetStanding, CallerReport, Grouping, Subject
 from ai_gateway.storage.database import DatabaseUnavailable
 
 from .admin.endpoints import away, error_response, invalid
@@ -25,6 +25,8 @@ from .calls import joined
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
 
+SUBJECTS: tuple[Subject, ...] = get_args(Subject)
+"""Sums are kept by one of them at a time."""
 _DAYS = 30
 _MOST_DAYS = 1100
 
@@ -61,15 +63,12 @@ def span(start: str | None, end: str | None, now: datetime) -> tuple[datetime, d
 def groupings(given: str, allowed: tuple[str, ...]) -> list[Grouping]:
     """Raises GatewayError(invalid_request)."""
     names: Any = [name for part in given.split(",") if (name := part.strip())]
-    if (
-        not set(names) <= set(allowed)
-        or {"hour", "day"} <= set(names)
-        or {"key", "user"} <= set(names)
-    ):
+    subjects = [name for name in SUBJECTS if name in names]
+    if not set(names) <= set(allowed) or {"hour", "day"} <= set(names) or len(subjects) > 1:
         raise GatewayError(
             "invalid_request",
-            f"group_by must be of {', '.join(allowed)}, with commas between; not hour and day, nor key "
-            "and user, at once.",
+            f"group_by must be of {', '.join(allowed)}, with commas between; not hour and day at once, "
+            f"nor two of key, user, route and tag.",
             field="group_by",
         )
     return list(dict.fromkeys(names))

@@ -7,33 +7,35 @@ a key's, whatever the number of calls behind it.
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 
-from msgspec.json import Decoder
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, func, select
 
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import (
+    CacheUse,
+    CallDetail,
     CallPage,
-    CallRecord,
     Grouping,
     LatencyReport,
-    LatencyStep,
     Scope,
+    SimilarityReport,
+    Subject,
     UsageGroup,
     UsageReport,
     UsageSums,
 )
 from ai_gateway.storage.database import Database
-from ai_gateway.storage.tables import usage, usage_hourly
+from ai_gateway.storage.tables import usage_hourly
 
-from .record import PICO
+from .cached import entries, similarities
+from .calls import EVERY_CALL, CallFilter, calls_page, newest_calls, one_call
+from .latency import LatencyFilter, latency
+from .record import PICO, dollars
 
 _HOUR = 3600
 _DAY_HOURS = 24
 _MOST_GROUPS = 10_000
-_SAMPLE = 250
-_TAGS = Decoder(tuple[str, ...]).decode
 _SUMS = (
     "calls",
     "errors",
@@ -66,19 +68,35 @@ class LedgerQueries:
         start: datetime,
         end: datetime,
         by: Sequence[Grouping],
+        provider: str | None = None,
+        model: str | None = None,
+        utc_offset: int = 0,
     ) -> UsageReport:
-        """`subject` is the key's id or the user's name; "" for every one of the tenant.
-        Raises GatewayError for more groups than an answer can hold."""
-        columns = _grouping_columns(by)
-        sums = [func.sum(_of[name]).label(name) for name in _SUMS]
+        """`subject` is the key's id, the user's name, the route or the tag; "" for every one of the
+        tenant. `utc_offset`: hours from UTC by which days begin. Raises GatewayError for more groups
+        than an answer can hold."""
+        columns = _grouping_columns(by, utc_offset)
+        sums: Any = [func.sum(_of[name]).label(name) for name in _SUMS]
+        filters = [
+            column == wanted
+            for column, wanted in ((_of.provider, provider), (_of.model, model))
+            if wanted is not None
+        ]
+        hours = (_hour(start), _hour_up(end))
+        finer = _scope_for(scope, by)
         statement: Any = select(*columns, *sums).where(
-            *_which(_scope_for(scope, by), tenant, subject, _hour(start), _hour_up(end))
+            *_which(finer, tenant, subject, *hours), *filters
         )
         if columns:
             places = [c.name for c in columns]
             statement = statement.group_by(*places).order_by(*places).limit(_MOST_GROUPS + 1)
+        # A call counts for each of its tags, so their sums do not add up to the total.
+        whole: Any = select(*sums).where(*_which(scope, tenant, subject, *hours), *filters)
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
+            summed = rows
+            if finer == "tag" and scope != "tag":
+                summed = (await connection.execute(whole)).mappings().all()
         if len(rows) > _MOST_GROUPS:
             raise GatewayError(
                 "invalid_request",
@@ -87,17 +105,26 @@ class LedgerQueries:
                 code="too_many_groups",
             )
         groups = [_group(row, by) for row in rows] if columns else []
-        totals = {name: sum(int(row[name] or 0) for row in rows) for name in _SUMS}
+        totals = {name: sum(int(row[name] or 0) for row in summed) for name in _SUMS}
         return UsageReport(
             scope=scope,
             tenant=tenant,
-            key=subject or None if scope == "key" else None,
-            user=subject or None if scope == "user" else None,
             start=start,
             end=end,
             total=UsageSums(**_readable(totals)),
             groups=groups,
+            **({scope: subject} if subject else {}),
         )
+
+    async def running(self, tenant: str | None, since: int) -> UsageSums:
+        """Since an hour (of the epoch)."""
+        scope: Scope = "all" if tenant is None else "tenant"
+        statement = select(*[func.sum(_of[name]).label(name) for name in _SUMS]).where(
+            *_which(scope, tenant, "", since, None)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).mappings().one()
+        return UsageSums(**_readable({name: int(row[name] or 0) for name in _SUMS}))
 
     async def spent(
         self, scope: Scope, tenant: str, subject: str, since: float
@@ -121,57 +148,41 @@ class LedgerQueries:
         limit: int,
         before: str | None = None,
         start: datetime | None = None,
+        fitting: CallFilter = EVERY_CALL,
     ) -> CallPage:
-        """Newest first."""
-        statement = select(usage).order_by(usage.c.id.desc()).limit(limit + 1)
-        if tenant is not None:
-            statement = statement.where(usage.c.tenant == tenant)
-        if key is not None:
-            statement = statement.where(usage.c.key_id == key)
-        if user is not None:
-            statement = statement.where(usage.c.user == user)
-        if before is not None:
-            statement = statement.where(usage.c.id < before)
-        if start is not None:
-            statement = statement.where(usage.c.id >= _first_id(start))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
-        data = [_call(row) for row in rows[:limit]]
-        return CallPage(data=data, next=data[-1].id if len(rows) > limit else None)
+        """Newest first. Of those that `fitting` lets through, as many as are found in a bounded look."""
+        newest = newest_calls(tenant, key=key, user=user, before=before, start=start)
+        return await calls_page(self._database, newest, fitting, limit)
+
+    async def call(self, id: str) -> CallDetail | None:
+        return await one_call(self._database, id)
 
     async def latency(
-        self, *, tenant: str | None, start: datetime, end: datetime, step: timedelta
+        self,
+        wanted: LatencyFilter,
+        *,
+        start: datetime,
+        end: datetime,
+        step: timedelta,
+        by: Literal["provider", "model"] | None = None,
+        utc_offset: int = 0,
     ) -> LatencyReport:
-        """Ids begin with the time, so a step's last calls are one short look at an index each."""
-        of, steps = usage.c, list[LatencyStep]()
-        every: list[tuple[int, int | None]] = []
-        at = start - (start - datetime.min.replace(tzinfo=start.tzinfo)) % step
-        async with self._database.read() as connection:
-            while at < end:
-                statement = select(of.duration_us, of.first_token_us).where(
-                    of.id >= _first_id(at), of.id < _first_id(at + step)
-                )
-                if tenant is not None:
-                    statement = statement.where(of.tenant == tenant)
-                statement = statement.order_by(of.id.desc()).limit(_SAMPLE)
-                rows = [(r[0], r[1]) for r in (await connection.execute(statement)).all()]
-                every += rows
-                steps.append(_latency(at, rows))
-                at += step
-        return LatencyReport(sample=_SAMPLE, total=_latency(None, every), steps=steps)
+        return await latency(
+            self._database, wanted, start=start, end=end, step=step, by=by, utc_offset=utc_offset
+        )
 
-    async def call(self, id: str) -> CallRecord | None:
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(usage).where(usage.c.id == id))).one_or_none()
-        return None if row is None else _call(row)
+    async def cache_use(self, tenant: str | None, *, start: datetime, limit: int) -> CacheUse:
+        return await entries(self._database, tenant, start=start, limit=limit)
+
+    async def similarities(self, tenant: str | None, *, start: datetime) -> SimilarityReport:
+        return await similarities(self._database, tenant, start=start)
 
 
 def _scope_for(scope: Scope, by: Collection[Grouping]) -> Scope:
     """The roll-up that tells apart what is asked for."""
-    if "key" in by:
-        return "key"
-    if "user" in by:
-        return "user"
+    for subject in get_args(Subject):
+        if subject in by:
+            return subject
     return "tenant" if scope == "all" and "tenant" in by else scope
 
 
@@ -193,15 +204,16 @@ def _which(
     return which
 
 
-def _grouping_columns(by: Sequence[Grouping]) -> list[Any]:
+def _grouping_columns(by: Sequence[Grouping], utc_offset: int) -> list[Any]:
     columns: list[Any] = []
     for grouping in by:
         match grouping:
             case "hour":
                 columns.append(_of.hour.label("start"))
             case "day":
-                columns.append((_of.hour - _of.hour % _DAY_HOURS).label("start"))
-            case "key" | "user":
+                into_day = (_of.hour + utc_offset) % _DAY_HOURS
+                columns.append((_of.hour - into_day).label("start"))
+            case "key" | "user" | "route" | "tag":
                 columns.append(_of.subject.label(grouping))
             case "provider" | "model" | "tenant":
                 columns.append(_of[grouping].label(grouping))
@@ -230,73 +242,9 @@ def _readable(sums: dict[str, int]) -> dict[str, Any]:
     return found
 
 
-def dollars(pico: int) -> Decimal:
-    """Exact, without zeros behind."""
-    value = (Decimal(pico) / PICO).normalize()
-    return value if value else Decimal(0)
-
-
 def _hour(at: datetime) -> int:
     return int(at.timestamp()) // _HOUR
 
 
 def _hour_up(at: datetime) -> int:
     return -(-int(at.timestamp()) // _HOUR)
-
-
-def _first_id(at: datetime) -> str:
-    return f"{int(at.timestamp() * 1000):012x}"
-
-
-def _latency(start: datetime | None, rows: list[tuple[int, int | None]]) -> LatencyStep:
-    whole = sorted(row[0] for row in rows)
-    first = sorted(row[1] for row in rows if row[1] is not None)
-    return LatencyStep(
-        start=start,
-        calls=len(rows),
-        p50_ms=_tail(whole, 0.5),
-        p95_ms=_tail(whole, 0.95),
-        p99_ms=_tail(whole, 0.99),
-        first_token_p50_ms=_tail(first, 0.5),
-        first_token_p95_ms=_tail(first, 0.95),
-    )
-
-
-def _tail(ordered: list[int], part: float) -> float | None:
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] / 1000 if ordered else None
-
-
-def _call(row: Row[Any]) -> CallRecord:
-    return CallRecord(
-        id=row.id,
-        at=datetime.fromtimestamp(row.at / 1000, UTC),
-        tenant=row.tenant,
-        user=row.user,
-        key=row.key_id,
-        request_id=row.request_id,
-        operation=row.operation,
-        endpoint=row.endpoint,
-        route=row.route,
-        requested_model=row.requested_model,
-        provider=row.provider,
-        model=row.model,
-        stream=row.stream,
-        status=row.status,
-        error=row.error,
-        cache=row.cache,
-        attempts=row.attempts,
-        usage_known=row.usage_known,
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        cache_read_tokens=row.cache_read_tokens,
-        cache_write_tokens=row.cache_write_tokens,
-        reasoning_tokens=row.reasoning_tokens,
-        audio_tokens=row.audio_tokens,
-        cost_usd=None if row.cost_pico is None else dollars(row.cost_pico),
-        saved_usd=None if row.saved_pico is None else dollars(row.saved_pico),
-        price_version=row.price_version,
-        duration_ms=row.duration_us / 1000,
-        upstream_ms=row.upstream_us / 1000,
-        first_token_ms=None if row.first_token_us is None else row.first_token_us / 1000,
-        tags=_TAGS(row.tags) if row.tags else (),
-    )

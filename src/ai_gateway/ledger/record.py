@@ -1,15 +1,18 @@
 """A call's line in the spool: what the ledger keeps of it."""
 
+from datetime import datetime
+from decimal import Decimal
 from random import getrandbits
 from time import time
 
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder, Encoder
 
-from ai_gateway.model.call import Outcome
+from ai_gateway.model.call import Attempt, Outcome
 
 PICO = 10**12
 """Pico-dollars in a dollar: see `storage.tables`."""
+SIMILARITY = 10_000
 _LONGEST_NAME = 256
 _ANSWERED_FROM_CACHE = frozenset({"hit", "semantic", "joined"})
 
@@ -22,6 +25,17 @@ def new_call_id() -> str:
 def time_of(call_id: str) -> int:
     """Milliseconds since the epoch."""
     return int(call_id[:12], 16)
+
+
+def first_id(at: datetime) -> str:
+    """No call of that time or later has an id that sorts before it."""
+    return f"{int(at.timestamp() * 1000):012x}"
+
+
+def dollars(pico: int) -> Decimal:
+    """Exact, without zeros behind."""
+    value = (Decimal(pico) / PICO).normalize()
+    return value if value else Decimal(0)
 
 
 def is_accountable(outcome: Outcome) -> bool:
@@ -75,6 +89,40 @@ class UsageRecord(Struct, frozen=True, omit_defaults=True):
     variant: str | None = None
     shadow_of: str | None = None
     """The call whose copy this is."""
+    course: str | None = None
+    """JSON: a `Course`."""
+    trace_id: str | None = None
+    cache_key: str | None = None
+    """Of the stored answer that it was given."""
+    similarity: int | None = None
+    """Of its question to the stored one, in ten-thousandths, where it was found by meaning."""
+
+
+class StepRun(Struct, frozen=True, array_like=True):
+    """A step of the path. Times are microseconds since the call came."""
+
+    name: str
+    begun: int
+    ended: int
+
+
+class AttemptRun(Struct, frozen=True, array_like=True):
+    """One asking of one provider."""
+
+    provider: str
+    model: str
+    begun: int
+    ended: int
+    status: int
+    """0 where no answer came."""
+    error: str | None
+
+
+class Course(Struct, frozen=True, omit_defaults=True):
+    """Where a call's time went."""
+
+    steps: tuple[StepRun, ...] = ()
+    attempts: tuple[AttemptRun, ...] = ()
 
 
 _encode = Encoder().encode
@@ -94,6 +142,8 @@ def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
     caller, target, usage, request = outcome.caller, outcome.target, outcome.usage, outcome.request
     assert caller is not None
     cost, saved, first = outcome.cost, outcome.saved, outcome.first_token_seconds
+    cached = outcome.cache in _ANSWERED_FROM_CACHE
+    alike = outcome.similarity if cached else None
     record = UsageRecord(
         id=outcome.call_id,
         at=time_of(outcome.call_id),
@@ -125,12 +175,41 @@ def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
         saved_pico=None if saved is None else round(saved * PICO),
         price_version=None if cost is None else price_version,
         first_token_us=None if first is None else int(first * 1e6),
-        tags=_encode(caller.tags).decode() if caller.tags else None,
+        tags=_encode(tuple(dict.fromkeys(caller.tags))).decode() if caller.tags else None,
         experiment=outcome.experiment,
         variant=outcome.variant,
         shadow_of=outcome.shadow_of,
+        course=_encode(_course(outcome, seconds)).decode(),
+        trace_id=None if outcome.trace is None else f"{outcome.trace.trace_id:032x}",
+        cache_key=outcome.cache_key if cached else None,
+        similarity=None if alike is None else round(alike * SIMILARITY),
     )
     return _encode(record) + b"\n"
+
+
+def _course(outcome: Outcome, seconds: float) -> Course:
+    since = outcome.request.received
+    steps = tuple(
+        StepRun(name, int((begun - since) * 1e6), int((ended - since) * 1e6))
+        for name, begun, ended in outcome.stages
+    )
+    last = len(outcome.attempts) - 1
+    return Course(
+        steps,
+        tuple(_run(one, outcome, seconds, at == last) for at, one in enumerate(outcome.attempts)),
+    )
+
+
+def _run(attempt: Attempt, outcome: Outcome, seconds: float, last: bool) -> AttemptRun:
+    """An attempt's own time is up to its answer; a stream's goes on until the call is over."""
+    begun = attempt.started - outcome.request.received
+    flows = last and outcome.stream and outcome.first_token_seconds is not None
+    ended = seconds if flows or not attempt.seconds else begun + attempt.seconds
+    target = attempt.target
+    return AttemptRun(
+        target.provider, _name(target.model), int(begun * 1e6), int(ended * 1e6), attempt.status,
+        attempt.error,
+    )  # fmt: skip
 
 
 def _name(given: str) -> str:

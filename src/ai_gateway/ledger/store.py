@@ -18,31 +18,52 @@ _SUMS = [c.name for c in usage_hourly.columns if c.name not in _KEY]
 _ADDED = ", ".join(f"{name} = usage_hourly.{name} + excluded.{name}" for name in _SUMS)
 _HOUR_MS = 3_600_000
 
-# From rows of `usage` called f to rows of `usage_hourly`, four scopes each.
+_MOST_TAGS = 8
+"""Of a call that are summed up: a key's own come first."""
+_ADDED_UP = (
+    "f.provider, f.model, f.error, f.cache, f.input_tokens, f.output_tokens, f.cache_read_tokens, "
+    "f.cache_write_tokens, f.reasoning_tokens, f.audio_tokens, f.cost_pico, f.saved_pico, f.duration_us"
+)
+
+# From rows of `usage` called f to rows of `usage_hourly`: one for each scope the call belongs to.
 _ROLL_UP = f"""
-    SELECT s.scope,
-           CASE WHEN s.scope = 'all' THEN '' ELSE f.tenant END AS tenant,
-           CASE s.scope WHEN 'key' THEN f.key_id WHEN 'user' THEN f."user" ELSE '' END AS subject,
-           f.at / {_HOUR_MS} AS hour, f.provider, f.model,
+    SELECT f.scope, f.tenant, f.subject, f.hour, f.provider, f.model,
            COUNT(*), SUM(CASE WHEN f.error IS NULL THEN 0 ELSE 1 END),
            SUM(CASE WHEN f.cache IN ('hit', 'semantic', 'joined') THEN 1 ELSE 0 END),
            SUM(f.input_tokens), SUM(f.output_tokens), SUM(f.cache_read_tokens),
            SUM(f.cache_write_tokens), SUM(f.reasoning_tokens), SUM(f.audio_tokens),
            SUM(COALESCE(f.cost_pico, 0)), SUM(COALESCE(f.saved_pico, 0)), SUM(f.duration_us)
-    FROM {{fresh}} AS f CROSS JOIN {{scopes}} AS s
-    WHERE s.scope <> 'key' OR f.key_id IS NOT NULL
+    FROM (
+        SELECT s.scope, CASE WHEN s.scope = 'all' THEN '' ELSE f.tenant END AS tenant,
+               CASE s.scope WHEN 'key' THEN f.key_id WHEN 'user' THEN f."user"
+                            WHEN 'route' THEN f.route ELSE '' END AS subject,
+               f.at / {_HOUR_MS} AS hour, {_ADDED_UP}
+        FROM {{fresh}} AS f CROSS JOIN {{scopes}}
+        WHERE (s.scope <> 'key' OR f.key_id IS NOT NULL)
+          AND (s.scope <> 'route' OR f.route IS NOT NULL)
+        UNION ALL
+        SELECT 'tag', f.tenant, t.value, f.at / {_HOUR_MS}, {_ADDED_UP}
+        FROM {{fresh}} AS f {{tags}}
+        WHERE f.tags IS NOT NULL
+    ) AS f
     GROUP BY 1, 2, 3, 4, 5, 6
     ORDER BY 1, 2, 3, 4, 5, 6
 """
 _INTO_HOURLY = f"INSERT INTO usage_hourly ({', '.join(_KEY + _SUMS)})"
 _ON_CONFLICT = f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_ADDED}"
+_SCOPES = ("all", "tenant", "key", "user", "route")
 
 
 def roll_up_of(rows: str) -> str:
     """The statement that adds rows of the form of `usage` to the sums, for PostgreSQL. In order of
     key, so that two replicas' batches never wait for each other in a circle."""
-    scopes = "(VALUES ('all'), ('tenant'), ('key'), ('user')) AS s(scope)"
-    select = _ROLL_UP.replace("{scopes} AS s", scopes).format(fresh=rows)
+    rows_of_scopes = ", ".join(f"('{scope}')" for scope in _SCOPES)
+    scopes = f"(VALUES {rows_of_scopes}) AS s(scope)"
+    tags = (
+        "CROSS JOIN LATERAL (SELECT value FROM json_array_elements_text(CAST(f.tags AS json)) WITH ORDINALITY "
+        f"AS t(value, place) WHERE place <= {_MOST_TAGS}) AS t"
+    )
+    select = _ROLL_UP.format(fresh=rows, scopes=scopes, tags=tags)
     return f"{_INTO_HOURLY} {select} {_ON_CONFLICT}"
 
 
@@ -69,10 +90,13 @@ def _sqlite() -> list[TextClause]:
     """The sums first, of what is not there yet; the transaction holds the only write lock."""
     fields = ", ".join(f"""json_extract(value, '$.{name}') AS "{name}" """ for name in _COLUMNS)
     batch = f"(SELECT {fields} FROM json_each(:batch) GROUP BY json_extract(value, '$.id'))"
-    fresh = f"(SELECT * FROM {batch} AS b WHERE b.id NOT IN (SELECT id FROM usage))"
-    scopes = "(SELECT 'all' AS scope UNION SELECT 'tenant' UNION SELECT 'key' UNION SELECT 'user')"
+    fresh = f"SELECT * FROM {batch} AS b WHERE b.id NOT IN (SELECT id FROM usage)"
+    each = " UNION ".join(f"SELECT '{scope}' AS scope" for scope in _SCOPES)
+    scopes = f"({each}) AS s"
+    tags = f"JOIN json_each(f.tags) AS t ON t.key < {_MOST_TAGS}"
+    select = _ROLL_UP.format(fresh="fresh", scopes=scopes, tags=tags)
     return [
-        text(f"{_INTO_HOURLY} {_ROLL_UP.format(fresh=fresh, scopes=scopes)} {_ON_CONFLICT}"),
+        text(f"WITH fresh AS ({fresh}) {_INTO_HOURLY} {select} {_ON_CONFLICT}"),
         text(
             f"INSERT INTO usage ({_NAMES}) SELECT {_NAMES} FROM {batch} AS b WHERE true "
             "ON CONFLICT (id) DO NOTHING"

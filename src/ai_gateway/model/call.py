@@ -114,8 +114,8 @@ class Outcome(Struct, kw_only=True):
     trace: Trace | None = None
     """None where nobody traces the call."""
     stages: list[tuple[str, float, float]] = field(default_factory=list[tuple[str, float, float]])
-    """Steps on the path that took their time (`admit`, `recall`): name, begun and ended, by
-    `time.perf_counter()`. Only where a trace is there to show them."""
+    """Steps on the path that took their time (`guard`, `recall`, `admit`): name, begun and ended, by
+    `time.perf_counter()`."""
     audit: AuditLevel | None = None
     """How much of it is kept; None: as the gateway's setting says."""
     answer: Captured | None = None
@@ -147,6 +147,8 @@ class Outcome(Struct, kw_only=True):
     """None where no cache was looked at."""
     cache_key: str | None = None
     """Under which the answer is stored, or would be."""
+    similarity: float | None = None
+    """Of the question to the one whose answer was taken, where that was found by meaning."""
     cache_age: float | None = None
     """Seconds since a cached answer was stored."""
     saved: Decimal | None = None

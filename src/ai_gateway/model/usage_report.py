@@ -6,8 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-Scope = Literal["all", "tenant", "key", "user"]
-Grouping = Literal["hour", "day", "provider", "model", "tenant", "key", "user"]
+Scope = Literal["all", "tenant", "key", "user", "route", "tag"]
+Subject = Literal["key", "user", "route", "tag"]
+"""What sums are kept by, one at a time."""
+Grouping = Literal["hour", "day", "provider", "model", "tenant", "key", "user", "route", "tag"]
 
 
 class UsageSums(Struct, frozen=True, kw_only=True):
@@ -41,6 +43,9 @@ class UsageGroup(UsageSums, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str | None = None
     key: str | None = None
     user: str | None = None
+    route: str | None = None
+    tag: str | None = None
+    """`name=value`. A call counts for each of its tags."""
 
 
 class LatencyStep(Struct, frozen=True, kw_only=True):
@@ -57,13 +62,21 @@ class LatencyStep(Struct, frozen=True, kw_only=True):
     first_token_p95_ms: float | None
 
 
+class LatencyGroup(Struct, frozen=True, kw_only=True):
+    name: str
+    total: LatencyStep
+    steps: list[LatencyStep]
+
+
 class LatencyReport(Struct, frozen=True, kw_only=True):
     """Of the last calls of each step, as many as the sample holds."""
 
     sample: int
-    """Most calls of a step that are looked at."""
+    """Most calls of a step that are looked at, whatever they are then filtered by."""
     total: LatencyStep
     steps: list[LatencyStep]
+    groups: list[LatencyGroup]
+    """By provider or model, where that was asked for, those with most calls first: calls that asked one."""
 
 
 class UsageReport(Struct, frozen=True, kw_only=True):
@@ -71,6 +84,8 @@ class UsageReport(Struct, frozen=True, kw_only=True):
     tenant: str | None
     key: str | None = None
     user: str | None = None
+    route: str | None = None
+    tag: str | None = None
     start: datetime
     """From here on, to the hour."""
     end: datetime
@@ -136,10 +151,96 @@ class CallRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     upstream_ms: float = 0.0
     first_token_ms: float | None = None
     tags: tuple[str, ...] = ()
+    trace_id: str | None = None
+    """Hexadecimal. Whether the trace was kept is another matter."""
+    cache_key: str | None = None
+    """Of the stored answer that it was given."""
+    similarity: float | None = None
+    """Of its question to the one whose answer it was given."""
+
+
+class CallStep(Struct, frozen=True, kw_only=True):
+    """A step on the path of a call. Milliseconds since it came."""
+
+    name: str
+    start_ms: float
+    end_ms: float
+
+
+class CallAttempt(Struct, frozen=True, kw_only=True):
+    """One asking of one provider."""
+
+    provider: str
+    model: str
+    start_ms: float
+    end_ms: float
+    status: int
+    """The provider's; 0 where none came."""
+    error: str | None
+
+
+class CallDetail(CallRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """One call, and where its time went."""
+
+    steps: list[CallStep] = []
+    asked: list[CallAttempt] = []
+    """Empty also for calls of before this was kept."""
 
 
 class CallPage(Struct, frozen=True, kw_only=True):
     data: list[CallRecord]
     """Newest first."""
     next: str | None
-    """`before` of the next page; None: there is none."""
+    """`before` of the next page; None: there is none. A page may be short, even empty, and have a next:
+    so many calls were looked at without finding enough that fit."""
+
+
+class CacheEntryUse(Struct, frozen=True, kw_only=True):
+    """A stored answer, by how often it was given again."""
+
+    key: str
+    tenant: str
+    model: str
+    """As it was asked for last."""
+    hits: int
+    semantic: int
+    """Of the hits: found by meaning."""
+    saved_usd: Decimal
+    last_call: str
+    """The id of the call that had it last."""
+    last_at: datetime
+
+
+class CacheUse(Struct, frozen=True, kw_only=True):
+    looked_at: int
+    """Most calls answered by the cache that are looked at, the newest first."""
+    calls: int
+    """How many there were."""
+    entries: list[CacheEntryUse]
+
+
+class SimilarityStep(Struct, frozen=True, kw_only=True):
+    """Answers found by meaning, of questions as similar as this to theirs."""
+
+    similarity: float
+    """From here on, to the next step."""
+    hits: int
+    reported: int
+    """Of the hits: of those somebody said that the answer was another question's."""
+
+
+class SimilarityReport(Struct, frozen=True, kw_only=True):
+    looked_at: int
+    steps: list[SimilarityStep]
+
+
+class RunningSums(Struct, frozen=True, kw_only=True):
+    """What came in since the event before."""
+
+    at: datetime
+    seconds: float
+    requests: int
+    errors: int
+    cached: int
+    tokens: int
+    cost_usd: Decimal

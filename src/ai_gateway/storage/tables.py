@@ -112,10 +112,31 @@ usage = Table(
     Column("experiment", String(64)),
     Column("variant", String(64)),
     Column("shadow_of", String(32)),
+    Column("course", Text),
+    Column("trace_id", String(32)),
+    Column("cache_key", Text),
+    Column("similarity", Integer),
     Index("usage_tenant", "tenant", "id"),
+    Index("usage_key", "key_id", "id"),
+    Index("usage_user", "user", "id"),
     Index("usage_experiment", "route", "experiment", "variant"),
 )
 """A row a call. Ids begin with the time, so their order is that of time, and retention needs no index."""
+
+usage_cached = Index(
+    "usage_cached",
+    usage.c.id,
+    sqlite_where=usage.c.cache_key.isnot(None),
+    postgresql_where=usage.c.cache_key.isnot(None),
+)
+"""Of calls that the cache answered alone, as is the next."""
+usage_cached_tenant = Index(
+    "usage_cached_tenant",
+    usage.c.tenant,
+    usage.c.id,
+    sqlite_where=usage.c.cache_key.isnot(None),
+    postgresql_where=usage.c.cache_key.isnot(None),
+)
 
 usage_hourly = Table(
     "usage_hourly",
@@ -141,7 +162,7 @@ usage_hourly = Table(
     PrimaryKeyConstraint("scope", "tenant", "subject", "hour", "provider", "model"),
 )
 """Sums of an hour (since the epoch), once for each scope that is asked for: `all`, `tenant`, `key`,
-`user`. So a tenant's month is hours x models rows, however many users it has."""
+`user`, `route`, `tag`. So a tenant's month is hours x models rows, however many users it has."""
 
 admin_audit = Table(
     "admin_audit",

@@ -1,13 +1,20 @@
-"""`/admin/cache`: forgetting stored answers."""
+"""`/admin/cache`: what stored answers are worth, and forgetting them."""
 
-from typing import Annotated
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
 from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.edge.usage import no_ledger
 from ai_gateway.model.errors import GatewayError
+from ai_gateway.model.usage_report import CacheUse, SimilarityReport
 
-from .route import TENANT_ADMINS, AdminCall, AdminRoute, not_found
+from .route import EVERYONE, TENANT_ADMINS, AdminCall, AdminRoute, not_found
+
+if TYPE_CHECKING:
+    from ai_gateway.ledger.query import LedgerQueries
 
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -25,7 +32,30 @@ class Purged(Struct, frozen=True, kw_only=True):
     """Stored answers that were forgotten."""
 
 
-def cache_routes(cache: Cache | NoCache) -> list[AdminRoute]:
+class UseQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tenant: _Name | None = None
+    days: Annotated[float, Meta(gt=0, le=90)] = 7
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+def cache_routes(
+    cache: Cache | NoCache, queries: "Callable[[], LedgerQueries] | None"
+) -> list[AdminRoute]:
+    def ledger() -> "LedgerQueries":
+        if queries is None:
+            raise no_ledger()
+        return queries()
+
+    async def entries(call: AdminCall) -> CacheUse:
+        query: UseQuery = call.query
+        tenant = call.actor.tenant_or(query.tenant)
+        return await ledger().cache_use(tenant, start=_since(query), limit=query.limit)
+
+    async def similarities(call: AdminCall) -> SimilarityReport:
+        query: UseQuery = call.query
+        tenant = call.actor.tenant_or(query.tenant)
+        return await ledger().similarities(tenant, start=_since(query))
+
     async def purge(call: AdminCall) -> Purged:
         query: PurgeQuery = call.query
         tenant = call.actor.tenant_or(query.tenant)
@@ -43,6 +73,26 @@ def cache_routes(cache: Cache | NoCache) -> list[AdminRoute]:
             raise not_found("stored answer", key)
 
     return [
+        AdminRoute(
+            method="GET",
+            path="/admin/cache/entries",
+            summary="Stored answers that were given again, those that saved most first",
+            handler=entries,
+            gives=CacheUse,
+            query=UseQuery,
+            roles=EVERYONE,
+            tag="cache",
+        ),
+        AdminRoute(
+            method="GET",
+            path="/admin/cache/similarities",
+            summary="How alike the questions of semantic hits were, and which were reported as wrong",
+            handler=similarities,
+            gives=SimilarityReport,
+            query=UseQuery,
+            roles=EVERYONE,
+            tag="cache",
+        ),
         AdminRoute(
             method="DELETE",
             path="/admin/cache",
@@ -64,3 +114,7 @@ def cache_routes(cache: Cache | NoCache) -> list[AdminRoute]:
             tag="cache",
         ),
     ]
+
+
+def _since(query: UseQuery) -> datetime:
+    return datetime.now(UTC) - timedelta(days=query.days)

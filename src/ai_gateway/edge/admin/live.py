@@ -1,15 +1,16 @@
-"""New calls as they come into the ledger, for every page that looks on."""
+"""New calls as they come into the ledger, and their sums, for every page that looks on."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from itertools import islice
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from msgspec.json import encode
 
-from ai_gateway.model.usage_report import CallRecord
+from ai_gateway.model.usage_report import CallRecord, RunningSums, UsageSums
 from ai_gateway.storage.database import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST = 200
 _KNOWN = 2000
+_EVERY = 2.0
+_MOST_HOURS = 3
 _SECONDS = 300
 """A stream ends after this; the browser asks again, with its session as it then is."""
 
@@ -70,3 +73,71 @@ class LiveCalls:
                     self._count += 1
             for id in list(islice(self._known, max(0, len(self._known) - _KNOWN))):
                 del self._known[id]
+
+
+class LiveSums:
+    """What came in since the last look, one look every two seconds for each tenant that is looked at,
+    however many look on."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str | None, _Look] = {}
+
+    async def events(
+        self, ledger: "LedgerQueries", tenant: str | None
+    ) -> AsyncGenerator[bytes, None]:
+        look = self._looks.setdefault(tenant, _Look())
+        look.watchers += 1
+        try:
+            yield b"retry: 1000\n: begun\n\n"
+            told, until = 0, monotonic() + _SECONDS
+            while monotonic() < until:
+                await look.again(ledger, tenant)
+                if look.number != told and look.last is not None:
+                    told = look.number
+                    yield b"data: " + encode(look.last) + b"\n\n"
+                await asyncio.sleep(_EVERY)
+        finally:
+            look.watchers -= 1
+            if not look.watchers:
+                self._looks.pop(tenant, None)
+
+
+class _Look:
+    """Sums since an hour that stays for a while, and so only grow; what they grew by is the news."""
+
+    def __init__(self) -> None:
+        self.watchers = 0
+        self.number = 0
+        self.last: RunningSums | None = None
+        self._lock = asyncio.Lock()
+        self._at = 0.0
+        self._since = 0
+        self._sums: UsageSums | None = None
+
+    async def again(self, ledger: "LedgerQueries", tenant: str | None) -> None:
+        async with self._lock:
+            now = monotonic()
+            if now - self._at < _EVERY - 0.1:
+                return
+            hour = int(time()) // 3600
+            if hour - self._since > _MOST_HOURS:
+                # A call that ends late counts in the hour when it came.
+                self._since, self._sums = hour - 1, None
+            try:
+                sums = await ledger.running(tenant, self._since)
+            except DatabaseUnavailable:
+                return
+            before, seconds = self._sums, now - self._at
+            self._sums, self._at = sums, now
+            if before is not None:
+                self.number += 1
+                self.last = RunningSums(
+                    at=datetime.now(UTC),
+                    seconds=round(seconds, 3),
+                    requests=sums.requests - before.requests,
+                    errors=sums.errors - before.errors,
+                    cached=sums.cached - before.cached,
+                    tokens=sums.input_tokens + sums.output_tokens
+                    - before.input_tokens - before.output_tokens,
+                    cost_usd=sums.cost_usd - before.cost_usd,
+                )  # fmt: skip

@@ -53,7 +53,7 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *tenant_routes(parts.administration, parts.access_changed),
         *action_routes(parts.administration),
         *usage_routes(parts.ledger),
-        *cache_routes(parts.cache),
+        *cache_routes(parts.cache, parts.ledger),
         *route_routes(parts.routes, parts.router, parts.clock),
         *experiment_routes(parts.router, parts.experiments, parts.database),
         *health_routes(parts.vitals, parts.readiness, parts.clock),

@@ -1,51 +1,83 @@
 """`/admin/usage`: what was used and spent, by anybody; single calls; who changed what."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from starlette.responses import StreamingResponse
 
-from ai_gateway.edge.usage import groupings, no_ledger, span
+from ai_gateway.edge.usage import SUBJECTS, groupings, no_ledger, span
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.model.usage_report import CallPage, CallRecord, LatencyReport, Scope, UsageReport
+from ai_gateway.model.usage_report import (
+    CallDetail,
+    CallPage,
+    CallRecord,
+    LatencyReport,
+    RunningSums,
+    Scope,
+    UsageReport,
+)
 
-from .live import LiveCalls
+from .live import LiveCalls, LiveSums
 from .route import EVERYONE, AdminCall, AdminRoute, not_found
 
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
 
-_MOST_STEPS = 100
 _KEPT_SECONDS = 10.0
 _MOST_KEPT = 100
-_GROUPINGS = ("hour", "day", "model", "provider", "tenant", "key", "user")
+_GROUPINGS = ("hour", "day", "model", "provider", "tenant", "key", "user", "route", "tag")
+
+_UtcOffset = Annotated[int, Meta(ge=-12, le=14)]
+"""Hours from UTC by which days begin."""
 
 
 class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str | None = None
     key: str | None = None
-    """A key's id."""
+    """A key's id. Give one of key, user, route and tag at most."""
     user: str | None = None
     """Of one tenant: give `tenant` too."""
+    route: str | None = None
+    tag: str | None = None
+    """`name=value`."""
+    provider: str | None = None
+    model: str | None = None
     start: str | None = None
     end: str | None = None
     group_by: Annotated[str, Meta(max_length=64)] = "day,model"
+    utc_offset: _UtcOffset = 0
 
 
 class LatencyQuery(Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str | None = None
+    key: str | None = None
+    user: str | None = None
+    route: str | None = None
+    provider: str | None = None
+    model: str | None = None
     start: str | None = None
     end: str | None = None
     step: Literal["hour", "day"] = "day"
+    group_by: Literal["provider", "model"] | None = None
+    utc_offset: _UtcOffset = 0
 
 
 class CallsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is after `user` is looked for among the newest 20,000 before `before`, page by page."""
+
     tenant: str | None = None
     key: str | None = None
     user: str | None = None
+    status: Literal["good", "failed"] | None = None
+    cache: Literal["hit", "semantic", "joined", "miss", "bypass"] | None = None
+    provider: str | None = None
+    model: str | None = None
+    """As asked for, or as the provider names it."""
+    route: str | None = None
+    tag: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     before: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")] | None = None
 
@@ -56,70 +88,67 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
             raise no_ledger()
         return queries()
 
-    watched = LiveCalls()
+    watched, sums = LiveCalls(), LiveSums()
     # Many pages ask for the same few.
-    kept: dict[tuple[str | None, datetime, datetime, timedelta], tuple[float, LatencyReport]] = {}
+    kept: dict[LatencyQuery, tuple[float, LatencyReport]] = {}
 
     async def report(call: AdminCall) -> UsageReport:
         query: AdminUsageQuery = call.query
         tenant = call.actor.tenant_or(query.tenant)
-        if query.key and query.user:
-            raise GatewayError("invalid_request", "Give key or user, not both.", field="user")
-        scope: Scope = "tenant" if tenant is not None else "all"
-        if query.key:
-            scope = "key"
-        elif query.user:
-            if tenant is None:
-                raise GatewayError(
-                    "invalid_request", "Whose user? Give tenant too.", field="tenant"
-                )
-            scope = "user"
+        scope, subject = _subject(query, tenant)
         start, end = span(query.start, query.end, datetime.now(UTC))
         by = groupings(query.group_by, _GROUPINGS)
-        if (query.key and "user" in by) or (query.user and "key" in by):
+        if subject and any(other in by for other in SUBJECTS if other != scope):
             raise GatewayError(
                 "invalid_request",
-                "Sums are kept by key and by user, not by both.",
+                f"Sums of one {scope} are not kept by key, user, route or tag.",
                 field="group_by",
             )
         return await ledger().report(
-            scope=scope, tenant=tenant, subject=query.key or query.user or "",
-            start=start, end=end, by=by,
+            scope=scope, tenant=tenant, subject=subject, start=start, end=end, by=by,
+            provider=query.provider, model=query.model, utc_offset=query.utc_offset,
         )  # fmt: skip
 
     async def latency(call: AdminCall) -> LatencyReport:
+        from ai_gateway.ledger.latency import MOST_STEPS
+
         query: LatencyQuery = call.query
         start, end = span(query.start, query.end, datetime.now(UTC))
-        step = timedelta(hours=1 if query.step == "hour" else 24)
-        if (end - start) / step > _MOST_STEPS:
+        if (end - start) / timedelta(hours=1 if query.step == "hour" else 24) > MOST_STEPS:
             raise GatewayError(
-                "invalid_request", f"These are more than {_MOST_STEPS} steps.", field="start"
+                "invalid_request", f"These are more than {MOST_STEPS} steps.", field="start"
             )
-        tenant = call.actor.tenant_or(query.tenant)
-        asked = (tenant, start, end, step)
+        asked = structs.replace(
+            query, tenant=call.actor.tenant_or(query.tenant),
+            start=start.isoformat(), end=end.isoformat(),
+        )  # fmt: skip
         found = kept.get(asked)
         if found is None or monotonic() - found[0] > _KEPT_SECONDS:
-            report = await ledger().latency(tenant=tenant, start=start, end=end, step=step)
             if len(kept) >= _MOST_KEPT:
                 kept.clear()
-            found = kept[asked] = (monotonic(), report)
+            found = kept[asked] = (monotonic(), await _latency(ledger(), asked, start, end))
         return found[1]
 
     async def calls(call: AdminCall) -> CallPage:
+        from ai_gateway.ledger.query import CallFilter
+
         query: CallsQuery = call.query
+        fitting = CallFilter(
+            failed=None if query.status is None else query.status == "failed", cache=query.cache,
+            provider=query.provider, model=query.model, route=query.route, tag=query.tag,
+        )  # fmt: skip
         return await ledger().calls(
             tenant=call.actor.tenant_or(query.tenant), key=query.key, user=query.user,
-            limit=query.limit, before=query.before,
+            limit=query.limit, before=query.before, fitting=fitting,
         )  # fmt: skip
 
-    async def live(call: AdminCall) -> StreamingResponse:
-        return StreamingResponse(
-            watched.events(ledger(), call.actor.tenant),
-            media_type="text/event-stream",
-            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-        )
+    async def running(call: AdminCall) -> StreamingResponse:
+        return _events(sums.events(ledger(), call.actor.tenant))
 
-    async def one(call: AdminCall) -> CallRecord:
+    async def live(call: AdminCall) -> StreamingResponse:
+        return _events(watched.events(ledger(), call.actor.tenant))
+
+    async def one(call: AdminCall) -> CallDetail:
         id = call.path["id"]
         found = await ledger().call(id)
         if found is None or not call.actor.sees(found.tenant):
@@ -129,7 +158,10 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
     return [
         AdminRoute(method="GET", path="/admin/usage", handler=report, query=AdminUsageQuery,
                    gives=UsageReport, roles=EVERYONE, tag="usage",
-                   summary="Requests, tokens and cost, by time, model, tenant, key or user"),
+                   summary="Requests, tokens and cost, by time, model, tenant, key, user, route or tag"),
+        AdminRoute(method="GET", path="/admin/usage/live", handler=running, gives=RunningSums,
+                   roles=EVERYONE, tag="usage",
+                   summary="What comes in, every two seconds, as server-sent events"),
         AdminRoute(method="GET", path="/admin/latency", handler=latency, query=LatencyQuery,
                    gives=LatencyReport, roles=EVERYONE, tag="usage",
                    summary="Percentiles of calls' times, from a sample of each hour or day"),
@@ -138,6 +170,43 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
         AdminRoute(method="GET", path="/admin/calls/live", handler=live, gives=list[CallRecord],
                    roles=EVERYONE, tag="usage",
                    summary="New calls as they come into the ledger, as server-sent events"),
-        AdminRoute(method="GET", path="/admin/calls/{id}", handler=one, gives=CallRecord,
-                   roles=EVERYONE, tag="usage", summary="One call"),
+        AdminRoute(method="GET", path="/admin/calls/{id}", handler=one, gives=CallDetail,
+                   roles=EVERYONE, tag="usage", summary="One call, and where its time went"),
     ]  # fmt: skip
+
+
+def _subject(query: AdminUsageQuery, tenant: str | None) -> tuple[Scope, str]:
+    """Whose sums: of a key, user, route or tag, else of the tenant or of all. Raises GatewayError."""
+    given: list[tuple[Scope, str]] = [
+        (name, value) for name in SUBJECTS if (value := getattr(query, name))
+    ]
+    if len(given) > 1:
+        raise GatewayError(
+            "invalid_request", f"Give {given[0][0]} or {given[1][0]}, not both.", field=given[1][0]
+        )
+    if not given:
+        return ("all" if tenant is None else "tenant"), ""
+    scope, subject = given[0]
+    if scope == "user" and tenant is None:
+        raise GatewayError("invalid_request", "Whose user? Give tenant too.", field="tenant")
+    return scope, subject
+
+
+async def _latency(
+    ledger: "LedgerQueries", query: LatencyQuery, start: datetime, end: datetime
+) -> LatencyReport:
+    from ai_gateway.ledger.latency import LatencyFilter
+
+    return await ledger.latency(
+        LatencyFilter(
+            tenant=query.tenant, key=query.key, user=query.user, provider=query.provider,
+            model=query.model, route=query.route,
+        ),
+        start=start, end=end, step=timedelta(hours=1 if query.step == "hour" else 24),
+        by=query.group_by, utc_offset=query.utc_offset,
+    )  # fmt: skip
+
+
+def _events(source: AsyncGenerator[bytes, None]) -> StreamingResponse:
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(source, media_type="text/event-stream", headers=headers)
