@@ -293,6 +293,7 @@ async def open_gateway(
             readiness=readiness,
             access=opened.access,
             sign_ins=opened.sign_ins,
+            trace_url=settings.trace_url,
             admin_key=None if settings.admin_key is None else settings.admin_key.reveal(),
             metrics_key=None if settings.metrics_key is None else settings.metrics_key.reveal(),
             budgets=limits.remaining,

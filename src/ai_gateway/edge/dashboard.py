@@ -61,9 +61,16 @@ class DashboardEndpoints:
     """`sign_ins`: by OpenID providers; None where there are none."""
 
     def __init__(
-        self, guard: Guard, sessions: Sessions | None, sign_ins: "SignIns | None", log: Log
+        self,
+        guard: Guard,
+        sessions: Sessions | None,
+        sign_ins: "SignIns | None",
+        log: Log,
+        *,
+        trace_url: str | None,
     ) -> None:
         self._guard = guard
+        self._trace_url = trace_url
         self._sessions = sessions
         self._sign_ins = sign_ins
         self._log = log
@@ -163,6 +170,7 @@ class DashboardEndpoints:
             "tenant": actor.tenant,
             "csrf": self._sessions.csrf_token(cookie),
             "version": __version__,
+            "trace_url": self._trace_url,
         }
         return Response(encode(told), headers={**_json_headers(), **more})
 

@@ -63,6 +63,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     readiness: Readiness
     access: Access
     sign_ins: "SignIns | None"
+    trace_url: str | None
+    """Where people look at a trace, with `{trace_id}` in it."""
     admin_key: str | None
     metrics_key: str | None
     """Asked of who reads the metrics; None: nobody is asked."""
@@ -196,7 +198,9 @@ def _held(parts: Parts) -> ForwardEndpoint:
 def _pages(parts: Parts) -> Starlette:
     sessions = None if parts.admin_key is None else Sessions(parts.admin_key)
     guard = Guard(parts.access, parts.admin_key, sessions, parts.sign_ins)
-    dashboard = DashboardEndpoints(guard, sessions, parts.sign_ins, parts.log)
+    dashboard = DashboardEndpoints(
+        guard, sessions, parts.sign_ins, parts.log, trace_url=parts.trace_url
+    )
     operations = OperationsEndpoints(parts.readiness, parts.metrics, guard, parts.metrics_key)
     models = ModelsEndpoint(parts.router, parts.access)
     table = admin_table(parts.admin)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.json import encode
 from sqlalchemy import text
 
 from ai_gateway.model.usage_report import LatencyGroup, LatencyReport, LatencyStep
@@ -55,6 +56,7 @@ class LatencyFilter(Struct, frozen=True, kw_only=True):
     provider: str | None = None
     model: str | None = None
     route: str | None = None
+    tag: str | None = None
 
 
 async def latency(
@@ -121,6 +123,10 @@ def _statement(
 
     indexed = given((("tenant", "tenant"), ("key", "key_id"), ("user", "user")))
     rest = given((("provider", "provider"), ("model", "model"), ("route", "route")))
+    if wanted.tag is not None:
+        # As it stands in the list, quotes and all.
+        values["tag"] = f"%{_escaped(encode(wanted.tag).decode())}%"
+        rest += " AND tags LIKE :tag ESCAPE '!'"
     asked = "" if by is None else f" AND (cache IS NULL OR cache NOT IN {_CACHED})"
     name = "CAST(NULL AS VARCHAR(256))" if by is None else by
     looks: list[str] = []
@@ -129,7 +135,7 @@ def _statement(
             first, last = (first_id(at + step * (part + n) / parts) for n in (0, 1))
             looks.append(
                 f"SELECT {number} AS step, q.* FROM (SELECT duration_us, first_token_us, provider, "
-                f"model, route, cache FROM usage WHERE id >= '{first}' AND id < '{last}'{indexed} "
+                f"model, route, tags, cache FROM usage WHERE id >= '{first}' AND id < '{last}'{indexed} "
                 f"ORDER BY id DESC LIMIT {SAMPLE // parts}) AS q"
             )
     sample = (
@@ -145,6 +151,12 @@ def _statement(
             f"SELECT -1 AS step, name, {columns} WHERE true{asked}",
         ]
     return sample + _RANKED.format(many=" UNION ALL ".join(many)), values
+
+
+def _escaped(text: str) -> str:
+    for special in "!%_":
+        text = text.replace(special, f"!{special}")
+    return text
 
 
 def _step(start: datetime | None, row: Mapping[Any, Any] | None) -> LatencyStep:

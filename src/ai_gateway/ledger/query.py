@@ -71,10 +71,12 @@ class LedgerQueries:
         provider: str | None = None,
         model: str | None = None,
         utc_offset: int = 0,
+        top: int | None = None,
     ) -> UsageReport:
         """`subject` is the key's id, the user's name, the route or the tag; "" for every one of the
         tenant. `utc_offset`: hours from UTC by which days begin. Raises GatewayError for more groups
-        than an answer can hold."""
+        than an answer can hold. `top`: so many groups alone, those that cost most first; the total is
+        then that of the tenant or of all, whatever the groups are."""
         columns = _grouping_columns(by, utc_offset)
         sums: Any = [func.sum(_of[name]).label(name) for name in _SUMS]
         filters = [
@@ -89,13 +91,18 @@ class LedgerQueries:
         )
         if columns:
             places = [c.name for c in columns]
-            statement = statement.group_by(*places).order_by(*places).limit(_MOST_GROUPS + 1)
+            statement = statement.group_by(*places)
+            if top is None:
+                statement = statement.order_by(*places).limit(_MOST_GROUPS + 1)
+            else:
+                dearest = (func.sum(_of.cost_pico).desc(), func.sum(_of.calls).desc())
+                statement = statement.order_by(*dearest, *places).limit(top)
         # A call counts for each of its tags, so their sums do not add up to the total.
         whole: Any = select(*sums).where(*_which(scope, tenant, subject, *hours), *filters)
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
             summed = rows
-            if finer == "tag" and scope != "tag":
+            if top is not None or (finer == "tag" and scope != "tag"):
                 summed = (await connection.execute(whole)).mappings().all()
         if len(rows) > _MOST_GROUPS:
             raise GatewayError(

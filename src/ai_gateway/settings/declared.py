@@ -91,6 +91,12 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _trace_url(value: str) -> str:
+    if "{trace_id}" not in _url(value):
+        raise ValueError("an address with {trace_id} in it")
+    return value
+
+
 def _yes_or_no(value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise ValueError("true or false")
@@ -267,6 +273,9 @@ SETTINGS: tuple[Setting, ...] = (
             group="telemetry",
             doc="Providers, by name, that are sent `traceparent`: servers of your own. None by "
                 "default, since a public provider has no use for it."),
+    Setting(name="trace_url", variable="TRACE_URL", default=None, parse=_trace_url, group="telemetry",
+            doc="Where people look at a trace, with its id's place: "
+                "`https://jaeger.example.com/trace/{trace_id}`. The dashboard links there."),
     Setting(name="audit", variable="AUDIT", default="off",
             parse=_one_of("off", "metadata", "full"), group="telemetry",
             doc="How much of each call is kept for audit: nothing, all but the bodies, or all. A key's "

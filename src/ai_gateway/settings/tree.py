@@ -82,6 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     traces_ratio: float
     trace_slow_seconds: float
     trace_propagate_to: tuple[str, ...]
+    trace_url: str | None
     traces: OtlpEndpoint | None
     """What the variables about it come to; None: nothing is exported."""
     logs: OtlpEndpoint | None

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct, structs
@@ -20,14 +19,13 @@ from ai_gateway.model.usage_report import (
     UsageReport,
 )
 
+from .kept import Kept
 from .live import LiveCalls, LiveSums
 from .route import EVERYONE, AdminCall, AdminRoute, not_found
 
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
 
-_KEPT_SECONDS = 10.0
-_MOST_KEPT = 100
 _GROUPINGS = ("hour", "day", "model", "provider", "tenant", "key", "user", "route", "tag")
 
 _UtcOffset = Annotated[int, Meta(ge=-12, le=14)]
@@ -48,6 +46,8 @@ class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True):
     start: str | None = None
     end: str | None = None
     group_by: Annotated[str, Meta(max_length=64)] = "day,model"
+    top: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    """So many groups alone, those that cost most first; the total stays that of all calls."""
     utc_offset: _UtcOffset = 0
 
 
@@ -56,6 +56,7 @@ class LatencyQuery(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
     user: str | None = None
     route: str | None = None
+    tag: str | None = None
     provider: str | None = None
     model: str | None = None
     start: str | None = None
@@ -89,8 +90,10 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
         return queries()
 
     watched, sums = LiveCalls(), LiveSums()
-    # Many pages ask for the same few.
-    kept: dict[LatencyQuery, tuple[float, LatencyReport]] = {}
+    reports, latencies = (
+        Kept[AdminUsageQuery, UsageReport](5.0),
+        Kept[LatencyQuery, LatencyReport](10.0),
+    )
 
     async def report(call: AdminCall) -> UsageReport:
         query: AdminUsageQuery = call.query
@@ -104,9 +107,13 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
                 f"Sums of one {scope} are not kept by key, user, route or tag.",
                 field="group_by",
             )
-        return await ledger().report(
-            scope=scope, tenant=tenant, subject=subject, start=start, end=end, by=by,
-            provider=query.provider, model=query.model, utc_offset=query.utc_offset,
+        return await reports.get(
+            structs.replace(query, tenant=tenant, start=str(start), end=str(end)),
+            lambda: ledger().report(
+                scope=scope, tenant=tenant, subject=subject, start=start, end=end, by=by,
+                provider=query.provider, model=query.model, utc_offset=query.utc_offset,
+                top=query.top,
+            ),
         )  # fmt: skip
 
     async def latency(call: AdminCall) -> LatencyReport:
@@ -119,15 +126,9 @@ def usage_routes(queries: "Callable[[], LedgerQueries] | None") -> list[AdminRou
                 "invalid_request", f"These are more than {MOST_STEPS} steps.", field="start"
             )
         asked = structs.replace(
-            query, tenant=call.actor.tenant_or(query.tenant),
-            start=start.isoformat(), end=end.isoformat(),
-        )  # fmt: skip
-        found = kept.get(asked)
-        if found is None or monotonic() - found[0] > _KEPT_SECONDS:
-            if len(kept) >= _MOST_KEPT:
-                kept.clear()
-            found = kept[asked] = (monotonic(), await _latency(ledger(), asked, start, end))
-        return found[1]
+            query, tenant=call.actor.tenant_or(query.tenant), start=str(start), end=str(end)
+        )
+        return await latencies.get(asked, lambda: _latency(ledger(), asked, start, end))
 
     async def calls(call: AdminCall) -> CallPage:
         from ai_gateway.ledger.query import CallFilter
@@ -200,7 +201,7 @@ async def _latency(
     return await ledger.latency(
         LatencyFilter(
             tenant=query.tenant, key=query.key, user=query.user, provider=query.provider,
-            model=query.model, route=query.route,
+            model=query.model, route=query.route, tag=query.tag,
         ),
         start=start, end=end, step=timedelta(hours=1 if query.step == "hour" else 24),
         by=query.group_by, utc_offset=query.utc_offset,
