@@ -30,8 +30,8 @@ ITS_OWN = {("DELETE", "/admin/cache")}
 """Changes that name nothing, and concern whatever tenant the one who asks is of."""
 
 
-ENDLESS = {"/admin/calls/live"}
-"""Streams that do not end by themselves; the test of live calls reads them."""
+ENDLESS = {"/admin/calls/live", "/admin/usage/live"}
+"""Streams that do not end by themselves; the tests of live calls and sums read them."""
 
 
 class Two(Struct):
