@@ -1,7 +1,8 @@
 import { api, get, session } from "./api.js?v=__VERSION__";
 import { empty, h, problem } from "./dom.js?v=__VERSION__";
 import { overview } from "./overview.js?v=__VERSION__";
-import { call, calls } from "./calls.js?v=__VERSION__";
+import { call } from "./call.js?v=__VERSION__";
+import { calls } from "./calls.js?v=__VERSION__";
 import { keys } from "./keys.js?v=__VERSION__";
 import { tenants } from "./tenants.js?v=__VERSION__";
 import { providers } from "./providers.js?v=__VERSION__";

@@ -1,94 +1,75 @@
-import { get } from "./api.js?v=__VERSION__";
-import { card, empty, h, problem, select, table } from "./dom.js?v=__VERSION__";
-import { conversation } from "./conversation.js?v=__VERSION__";
+import { get, may } from "./api.js?v=__VERSION__";
+import { empty, h, problem, select, table } from "./dom.js?v=__VERSION__";
 import { count, ms, usd, when } from "./format.js?v=__VERSION__";
 
 const MOST = 200;
-const status = (c) => h("span", { class: c.error ? "bad" : "good" }, `${c.status}${c.error ? ` ${c.error}` : ""}`);
+const FIELDS = [["tenant", "tenant"], ["key", "key's id"], ["user", "user"], ["model", "model"], ["route", "route"], ["tag", "tag, name=value"]];
+export const status = (c) => h("span", { class: c.error ? "bad" : "good" }, `${c.status}${c.error ? ` ${c.error}` : ""}`);
 const open = (c) => document.dispatchEvent(new CustomEvent("go", { detail: `/dashboard/calls/${c.id}` }));
 
 export async function calls(place, { query }) {
-  const chosen = { tenant: query.get("tenant") ?? "", key: query.get("key") ?? "", user: query.get("user") ?? "" };
-  const wanted = { text: "", status: "all" };
+  const chosen = Object.fromEntries([...FIELDS.map(([name]) => name), "status", "words"].map((name) => [name, query.get(name) ?? ""]));
+  let text = "", rows = [], next = null, waiting = [], drawing = null;
   const list = h("div", { class: "panel", "aria-live": "off" });
   const live = h("span", { class: "chip", role: "status" }, "connecting…");
-  const field = (name, label) => h("input", { placeholder: label, "aria-label": label, value: chosen[name], onchange: (e) => { chosen[name] = e.target.value.trim(); load(); } });
+  const set = (name) => (e) => { chosen[name] = e.target.value.trim(); load(); };
+  const field = ([name, label]) => h("input", { placeholder: label, "aria-label": label, value: chosen[name], onchange: set(name) });
   place.replaceChildren(h("div", { class: "bar" }, h("h1", {}, "Calls"), h("div", { class: "tools" }, live,
-    h("input", { placeholder: "model, provider, id…", "aria-label": "Filter", oninput: (e) => { wanted.text = e.target.value.toLowerCase(); draw(); } }),
-    select("Status", [["all", "all"], ["good", "answered"], ["bad", "failed"]], "all", (v) => { wanted.status = v; draw(); }),
-    field("tenant", "tenant"), field("key", "key's id"), field("user", "user"))), list);
-  let rows = [], next = null;
+    h("input", { placeholder: "id, error, endpoint…", "aria-label": "Filter", oninput: (e) => { text = e.target.value.toLowerCase(); draw(); } }),
+    select("Status", [["", "all"], ["good", "answered"], ["failed", "failed"]], chosen.status, (v) => { chosen.status = v; load(); }))),
+  h("div", { class: "tools chips" }, FIELDS.map(field), may("admin", "tenant-admin") ? h("input", { placeholder: "words said (audit)", "aria-label": "Words said", value: chosen.words, onchange: set("words") }) : ""), list);
 
+  const holds = (c) => !text || [c.model, c.provider, c.id, c.request_id, c.requested_model, c.route, c.endpoint, c.error, c.user].some((v) => v?.toLowerCase().includes(text));
   function draw() {
-    const seen = rows.filter((c) => (wanted.status === "all" || (wanted.status === "bad") === Boolean(c.error))
-      && (!wanted.text || [c.model, c.provider, c.id, c.request_id, c.requested_model, c.route, c.endpoint].some((v) => v?.toLowerCase().includes(wanted.text))));
-    const more = next && h("button", { onclick: () => load(next) }, "Older calls");
+    drawing = null;
+    const seen = rows.filter(holds);
+    const more = next && h("button", { onclick: () => load(next) }, seen.length ? "Older calls" : "Look further back");
     list.replaceChildren(seen.length ? table([
       { name: "Time", cell: (c) => when(c.at) }, { name: "Status", cell: status },
-      { name: "Model", cell: (c) => h("span", {}, `${c.provider}/${c.model} `, c.route ? h("span", { class: "chip" }, c.route) : "", c.cache && c.cache !== "miss" ? h("span", { class: "chip" }, c.cache) : "") },
+      { name: "Model", cell: (c) => h("span", {}, `${c.provider ?? "–"}/${c.model ?? c.requested_model} `, c.route ? h("span", { class: "chip" }, c.route) : "", c.cache && !["miss", "bypass"].includes(c.cache) ? h("span", { class: "chip" }, c.cache) : "") },
       { name: "User", cell: (c) => c.user }, { name: "Tokens", number: true, cell: (c) => `${count(c.input_tokens)} → ${count(c.output_tokens)}` },
       { name: "Cost", number: true, cell: (c) => (c.cost_usd === undefined ? "–" : usd(c.cost_usd)) },
       { name: "Time taken", number: true, cell: (c) => ms(c.duration_ms) },
-    ], seen, open) : empty(rows.length ? "No call fits the filter." : "No call yet."), more ?? "");
+    ], seen, open) : empty(rows.length || next || Object.values(chosen).some(Boolean) ? "No call fits the filters, as far as was looked." : "No call yet. Make one, and it shows here within a second."), more ?? "");
   }
 
+  // Words are found in the audit, whose records know the same by other names.
+  async function said(before) {
+    const page = await get("/admin/audit", { text: chosen.words, tenant: chosen.tenant, key: chosen.key, user: chosen.user, model: chosen.model, limit: 100, before });
+    return { next: page.next, data: page.data.map((r) => ({ ...r, at: new Date(r.at).toISOString(), cost_usd: r.cost_pico === null ? undefined : r.cost_pico / 1e12, duration_ms: r.duration_us / 1000 })) };
+  }
+
+  let turn = 0;
   async function load(before) {
+    const mine = ++turn;
+    const shown = Object.entries(chosen).filter(([, v]) => v);
+    history.replaceState(null, "", `/dashboard/calls${shown.length ? `?${new URLSearchParams(shown)}` : ""}`);
     try {
-      const page = await get("/admin/calls", { ...chosen, limit: 100, before });
+      const { words, ...others } = chosen;
+      const page = await (words ? said(before) : get("/admin/calls", { ...others, limit: 100, before }));
+      if (mine !== turn) return;
       rows = before ? [...rows, ...page.data] : page.data;
       next = page.next;
       draw();
     } catch (error) { list.replaceChildren(problem(error)); }
   }
+  const fits = (c) => !chosen.words && (!chosen.status || (chosen.status === "failed") === Boolean(c.error)) && (!chosen.model || [c.model, c.requested_model].includes(chosen.model))
+    && ["tenant", "key", "user", "route"].every((name) => !chosen[name] || c[name] === chosen[name]) && (!chosen.tag || c.tags?.includes(chosen.tag));
   await load();
   const source = new EventSource("/admin/calls/live");
   let opened = false;
   source.onopen = () => { if (opened) load(); opened = true; live.textContent = "live"; live.className = "chip good"; };
   source.onerror = () => { live.textContent = "reconnecting…"; live.className = "chip warn"; };
   source.onmessage = (event) => {
-    const fits = JSON.parse(event.data).filter((c) => (!chosen.tenant || c.tenant === chosen.tenant) && (!chosen.key || c.key === chosen.key) && (!chosen.user || c.user === chosen.user));
     const known = new Set(rows.map((c) => c.id));
-    const fresh = fits.filter((c) => !known.has(c.id));
+    const fresh = JSON.parse(event.data).filter((c) => fits(c) && !known.has(c.id));
     if (!fresh.length) return;
-    rows = [...fresh, ...rows].slice(0, Math.max(MOST, rows.length));
-    draw();
+    rows = [...fresh, ...rows].slice(0, Math.max(MOST, Math.min(rows.length, 1000)));
+    // Not under the reader's pointer more than once a frame, and not while nobody looks.
+    if (!document.hidden) drawing ??= requestAnimationFrame(draw);
+    else waiting = rows;
   };
-  return () => source.close();
-}
-
-export async function call(place, { id }) {
-  const c = await get(`/admin/calls/${id}`);
-  const fact = (name, value) => value !== undefined && value !== null && value !== "" && [h("div", {}, h("dt", {}, name), h("dd", {}, value))];
-  const own = Math.max(0, c.duration_ms - c.upstream_ms);
-  const whole = Math.max(c.duration_ms, 0.001);
-  const bar = (name, from, length, kind, text) => [h("span", {}, name),
-    h("div", { class: "track" }, h("span", { class: kind, style: { left: `${(100 * from) / whole}%`, width: `${(100 * length) / whole}%` } })), h("span", { class: "muted" }, text)];
-  const curl = [`curl ${location.origin}${c.endpoint} \\`, `  -H 'authorization: Bearer '"$GATEWAY_KEY" \\`, `  -H 'content-type: application/json' \\`,
-    c.endpoint.includes("embeddings") ? `  -d '{"model": ${JSON.stringify(c.requested_model)}, "input": "..."}'`
-      : `  -d '{"model": ${JSON.stringify(c.requested_model)}, "messages": [{"role": "user", "content": "..."}]}'`].join("\n");
-  const told = h("div", { class: "panel" }, h("h2", {}, "Conversation"), h("p", { class: "muted" }, "Loading…"));
-  place.replaceChildren(
-    h("div", { class: "bar" }, h("h1", {}, "Call"), h("div", { class: "tools" }, h("a", { href: "/dashboard/calls" }, "All calls"),
-      h("a", { href: `/dashboard/playground?model=${encodeURIComponent(c.requested_model)}` }, "Try this model"),
-      h("button", { onclick: () => navigator.clipboard?.writeText(curl) }, "Copy as curl"))),
-    h("div", { class: "cards" }, card("Status", status(c), c.endpoint), card("Cost", c.cost_usd === undefined ? "–" : usd(c.cost_usd), c.cache ? `cache: ${c.cache}` : ""),
-      card("Tokens", count(c.input_tokens + c.output_tokens), `${count(c.input_tokens)} in · ${count(c.output_tokens)} out`), card("Time", ms(c.duration_ms), `${ms(own)} of it the gateway's`)),
-    h("section", { class: "panel" }, h("h2", {}, "Where the time went"), h("div", { class: "waterfall" },
-      bar("gateway", 0, own, "gateway", ms(own)),
-      bar(`${c.provider} (${c.attempts} asked)`, own, c.upstream_ms, "", ms(c.upstream_ms)),
-      c.first_token_ms !== undefined ? bar("to first token", own, c.first_token_ms, "", ms(c.first_token_ms)) : "")),
-    h("section", { class: "panel" }, h("h2", {}, "What is known"), h("dl", { class: "facts" },
-      fact("Time", when(c.at)), fact("Asked for", c.requested_model), fact("Route", c.route), fact("Provider", c.provider), fact("Model", c.model),
-      fact("Tenant", c.tenant), fact("User", c.user), fact("Key", c.key), fact("Tags", c.tags?.join(", ")), fact("Stream", c.stream ? "yes" : "no"),
-      fact("Prompt-cache reads", c.cache_read_tokens && count(c.cache_read_tokens)), fact("Prompt-cache writes", c.cache_write_tokens && count(c.cache_write_tokens)),
-      fact("Reasoning tokens", c.reasoning_tokens && count(c.reasoning_tokens)), fact("Saved", c.saved_usd && usd(c.saved_usd)), fact("Prices of", c.price_version),
-      fact("Call id", h("code", {}, c.id)), fact("Request id", h("code", {}, c.request_id)))),
-    told);
-  try {
-    const audited = await get(`/admin/audit/${id}`);
-    told.replaceChildren(h("h2", {}, "Conversation"), conversation(audited.request, audited.response),
-      h("details", {}, h("summary", {}, "As it was kept"), h("pre", {}, JSON.stringify(audited, null, 2))));
-  } catch {
-    told.replaceChildren(h("h2", {}, "Conversation"), empty("The words of this call were not kept. AUDIT=full keeps them, for those who may read them."));
-  }
+  const shown = () => { if (!document.hidden && waiting.length) { waiting = []; draw(); } };
+  document.addEventListener("visibilitychange", shown);
+  return () => { source.close(); document.removeEventListener("visibilitychange", shown); };
 }

@@ -36,3 +36,16 @@ export function conversation(request, response) {
   } else if (response) turns.push(turn("assistant", [response]));
   return h("div", { class: "turns" }, turns);
 }
+
+// The words of a chat in any of the dialects, for the playground: the last question, what stood before it, the system's.
+export function textOf(request) {
+  const asked = parsed(request);
+  if (!asked || typeof asked !== "object") return {};
+  const words = (content) => list(content).map((p) => (typeof p === "string" ? p : p?.text ?? "")).filter(Boolean).join("\n");
+  const turns = list(asked.messages ?? asked.contents ?? asked.input).map((m) => (typeof m === "string" ? { role: "user", content: m } : { role: m.role === "model" ? "assistant" : m.role ?? "user", content: words(m.content ?? m.parts) }));
+  const system = [words(asked.system ?? asked.instructions ?? asked.systemInstruction?.parts), ...turns.filter((m) => ["system", "developer"].includes(m.role)).map((m) => m.content)].filter(Boolean).join("\n");
+  const said = turns.filter((m) => ["user", "assistant"].includes(m.role) && m.content);
+  const last = said.at(-1)?.role === "user" ? said.pop() : null;
+  const settings = asked.generationConfig ?? asked;
+  return { system, before: said, prompt: last?.content ?? "", temperature: settings.temperature, most: asked.max_completion_tokens ?? asked.max_output_tokens ?? settings.maxOutputTokens ?? asked.max_tokens };
+}
