@@ -23,8 +23,27 @@ class LedgerSpending:
     ) -> None:
         self._queries = queries
         self._catch_up = catch_up
+        self._asking: dict[str, asyncio.Task[int]] = {}
 
     async def spent(self, tenant: str, account: Sum) -> int:
+        """Where many calls at once find the sum lost, the ledger is asked once."""
+        key = account.quota.key
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.get_running_loop().create_task(self._ask(tenant, account))
+            self._asking[key] = asking
+
+            def asked(task: asyncio.Task[int]) -> None:
+                del self._asking[key]
+                if not task.cancelled():
+                    # Looked at: those who asked may all have left.
+                    task.exception()
+
+            asking.add_done_callback(asked)
+        # Shielded: a caller who leaves does not end it for the others.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, tenant: str, account: Sum) -> int:
         subject = "" if account.per == "tenant" else account.name
         try:
             async with asyncio.timeout(_PATIENCE):

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tests.ports import free_port
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 
 
 class Process(Struct):

@@ -11,6 +11,9 @@ from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.serving import Running, answers, ask, get, in_front_of, providing, serving
 
+# What Redis's loss costs a call is a few milliseconds: nothing else may be at work.
+pytestmark = pytest.mark.timing
+
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 ANSWER = (

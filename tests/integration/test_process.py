@@ -103,8 +103,8 @@ async def test_a_call_that_outlasts_the_drain_is_told_so(tmp_path: Path, path: s
         while len(provider.got) < 2:
             await asyncio.sleep(0.01)
         gateway.process.send_signal(signal.SIGTERM)
-        got = await asyncio.wait_for(asked, 5)
-        assert await asyncio.to_thread(gateway.process.wait, 5) == 0
+        got = await asyncio.wait_for(asked, 15)
+        assert await asyncio.to_thread(gateway.process.wait, 15) == 0
     assert got.status == 503
     assert got.headers["retry-after"] == "1"
     assert "shutting down" in json.loads(got.body)["error"]["message"]

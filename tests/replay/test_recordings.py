@@ -32,9 +32,10 @@ from tests.serving import Got, Provider, in_front_of, post, providing, serving
 
 RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[3] / "shared/recordings"))
 
-pytestmark = pytest.mark.skipif(
+_WHERE_THERE_ARE_ANY = pytest.mark.skipif(
     not RECORDINGS.is_dir(), reason=f"no recordings at {RECORDINGS} (set RECORDINGS)"
 )
+pytestmark = [_WHERE_THERE_ARE_ANY, pytest.mark.apart]
 
 
 class Recording(Struct):

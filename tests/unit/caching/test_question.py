@@ -16,6 +16,8 @@ from ai_gateway.model.chat import Chat, Tool
 from ai_gateway.model.content import Message, Text
 from tests.unit.dialects.chats import chats
 
+pytestmark = pytest.mark.apart
+
 DIALECT_NAMES = ["openai_chat", "anthropic_messages"]
 
 

@@ -18,6 +18,8 @@ from ai_gateway.model.usage import Usage
 from .chats import chats, meaning, sayable
 from .speakers import SPEAKERS
 
+pytestmark = pytest.mark.apart
+
 TARGET = RenderTarget(model="a-model", developer_role=True)
 NO_CHAT = Chat(model="m", messages=(), include_usage=True)
 
