@@ -49,15 +49,15 @@ class Socket(Protocol):
 
 
 class _Details(Struct, frozen=True):
-    cached_tokens: int = 0
-    audio_tokens: int = 0
+    cached_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _WireUsage(Struct, frozen=True):
-    input_tokens: int = 0
-    output_tokens: int = 0
-    input_token_details: _Details = _Details()
-    output_token_details: _Details = _Details()
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_token_details: _Details | None = None
+    output_token_details: _Details | None = None
 
 
 class _Response(Struct, frozen=True):
@@ -73,6 +73,7 @@ class _Event(Struct, frozen=True):
 
 _decode_event = msgspec.json.Decoder(_Event)
 _TELLING = ('"response.created"', '"response.done"')
+"""Inside a text their quotes would be escaped."""
 
 
 class SessionAccount:
@@ -136,6 +137,8 @@ async def relay(
     gate: Gate, model: str, socket: Socket, account: SessionAccount, *, most_bytes: int
 ) -> None:
     """Until either end closes. Raises GatewayError where the provider cannot be reached."""
+    from websockets.exceptions import ConnectionClosed
+
     async with await _connect(gate, model, most_bytes) as upstream:
         await socket.accept()
         outward = asyncio.ensure_future(_to_provider(socket, upstream))
@@ -147,7 +150,10 @@ async def relay(
                 task.cancel()
             ended = await asyncio.gather(outward, inward, return_exceptions=True)
         for outcome in ended:
-            if isinstance(outcome, GatewayError):
+            # Either end may leave at any time; whatever else went wrong is told.
+            if isinstance(outcome, Exception) and not isinstance(
+                outcome, ConnectionClosed | OSError
+            ):
                 raise outcome
 
 
@@ -191,7 +197,7 @@ async def _to_caller(socket: Socket, upstream: Any, account: SessionAccount) -> 
     try:
         while True:
             message: Message = await upstream.recv()
-            if isinstance(message, str) and any(mark in message[:200] for mark in _TELLING):
+            if isinstance(message, str) and any(mark in message for mark in _TELLING):
                 await _account(message, upstream, account)
             await socket.send(message)
     except ConnectionClosed as closed:
@@ -229,10 +235,11 @@ async def _account(message: str, upstream: Any, account: SessionAccount) -> None
 def _usage(told: _WireUsage | None) -> Usage | None:
     if told is None:
         return None
+    given, made = told.input_token_details or _Details(), told.output_token_details or _Details()
     return Usage(
-        input_tokens=told.input_tokens,
-        output_tokens=told.output_tokens,
-        cache_read_tokens=told.input_token_details.cached_tokens,
-        input_audio_tokens=told.input_token_details.audio_tokens,
-        output_audio_tokens=told.output_token_details.audio_tokens,
+        input_tokens=told.input_tokens or 0,
+        output_tokens=told.output_tokens or 0,
+        cache_read_tokens=given.cached_tokens or 0,
+        input_audio_tokens=given.audio_tokens or 0,
+        output_audio_tokens=made.audio_tokens or 0,
     )

@@ -29,9 +29,9 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 def _websocket_protocol(*arguments: Any, **named: Any) -> asyncio.Protocol:
     """Imported with the first socket: most gateways never see one."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    from ai_gateway.edge.socket_protocol import SocketProtocol
 
-    return WebSocketsSansIOProtocol(*arguments, **named)
+    return SocketProtocol(*arguments, **named)
 
 
 class GatewayServer(uvicorn.Server):

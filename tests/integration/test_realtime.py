@@ -96,6 +96,30 @@ async def test_openais_sdk_holds_a_session_and_its_responses_are_accounted_for()
     assert line in metrics
 
 
+async def test_usage_is_taken_wherever_its_event_tells_its_type_and_details_may_be_missing() -> (
+    None
+):
+    class Odd(Provider):
+        async def respond(self, socket: ServerConnection) -> None:
+            made = {"id": "r1", "status": "in_progress"}
+            await socket.send(json.dumps({"type": "response.created", "response": made}))
+            usage = {"input_tokens": 7, "output_tokens": 5, "input_token_details": None}
+            done = {"id": "r1", "status": "completed", "x": "y" * 500, "usage": usage}
+            await socket.send(json.dumps({"response": done, "type": "response.done"}))
+
+    one = Odd()
+    async with serve(one.handle, "127.0.0.1", 0) as server:
+        one.port = server.sockets[0].getsockname()[1]
+        async with serving(behind(one)) as running:
+            url = running.url.replace("http", "ws") + "/v1/realtime?model=gpt-realtime"
+            async with connect(url) as socket:
+                await socket.send(json.dumps({"type": "response.create"}))
+                for _ in range(3):
+                    await socket.recv()
+            metrics = (await get(running.url + "/metrics")).body.decode()
+    assert 'llm_tokens_used_total{model="gpt-realtime",provider="openai",type="input"} 7' in metrics
+
+
 async def test_either_end_that_closes_closes_the_other() -> None:
     async with provider() as one, serving(behind(one)) as running:
         url = running.url.replace("http", "ws") + "/v1/realtime?model=gpt-realtime"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,6 +205,27 @@ async def test_a_frame_that_breaks_the_protocol_closes_the_socket_and_nothing_el
         await asyncio.wait_for(reader.read(-1), 5)
         writer.close()
         assert (await get(running.url + "/health")).status == 200
+
+
+async def test_a_stranger_is_given_no_socket(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text("keys:\n  mine: {key: 'env:MY_KEY', tenant: acme}\n")
+    key = "sk-gw-socket-0123456789"
+    async with serving({"MY_KEY": key}, config) as running:
+        for path in (CHAT, "/v1/responses"):
+            url = running.url.replace("http", "ws") + path
+            for headers in ({}, {"Authorization": "Bearer sk-gw-wrong-0123456789"}):
+                with pytest.raises(InvalidStatus) as denied:
+                    await connect(url, additional_headers=headers)
+                assert denied.value.response.status_code == 401
+                assert b"authentication_error" in (denied.value.response.body or b"")
+            headers = {"Authorization": f"Bearer {key}"}
+            async with connect(url, additional_headers=headers) as socket:
+                await socket.send("{}")
+                assert "error" in json.loads(await socket.recv())
+    assert [r for r in caplog.records if r.name.startswith("uvicorn")] == []
 
 
 async def test_an_unknown_path_takes_no_socket() -> None:

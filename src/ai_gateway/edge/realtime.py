@@ -5,7 +5,6 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs
 
-from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.model.call import Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
@@ -16,7 +15,7 @@ from ai_gateway.telemetry.metrics import Metrics
 from .asgi import Receive, Scope, Send
 from .calls import new_request_id
 from .last_resort import LastResort
-from .websocket import handshake
+from .websocket import deny, handshake
 
 PATH = "/v1/realtime"
 _SWITCHED = 101
@@ -53,13 +52,7 @@ class _Socket:
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     async def deny(self, error: GatewayError, request_id: str) -> None:
-        """Instead of opening the socket (ASGI's Websocket Denial Response)."""
-        body = DIALECTS["openai_chat"].render_error(error, request_id)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        headers += [(name.encode(), value.encode()) for name, value in error.advice()]
-        start = {"type": "websocket.http.response.start", "status": error.status}
-        await self._send({**start, "headers": headers})
-        await self._send({"type": "websocket.http.response.body", "body": body})
+        await deny(self._send, "openai_chat", error, request_id)
 
 
 class RealtimeEndpoint:

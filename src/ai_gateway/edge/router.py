@@ -96,6 +96,7 @@ def build_edge(parts: Parts) -> App:
     sockets: Mapping[str, WebSocketEndpoint] = {
         route.path: WebSocketEndpoint(
             route,
+            access=parts.access,
             pipeline=parts.pipeline,
             metrics=parts.metrics,
             log=parts.log,

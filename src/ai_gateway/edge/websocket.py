@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import encode
 
+from ai_gateway.access.access import Access
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.dialects.sse import parse_events
 from ai_gateway.model.call import Outcome, Request
@@ -55,6 +56,16 @@ def handshake(scope: Scope) -> tuple[dict[bytes, bytes], str | None]:
         elif chosen is None:
             chosen = offered
     return headers, chosen
+
+
+async def deny(send: Send, dialect: str, error: GatewayError, request_id: str) -> None:
+    """Instead of opening the socket (ASGI's Websocket Denial Response)."""
+    body = DIALECTS[dialect].render_error(error, request_id)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers += [(name.encode(), value.encode()) for name, value in error.advice()]
+    start = {"type": "websocket.http.response.start", "status": error.status}
+    await send({**start, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 class _Message(Struct, frozen=True):
@@ -127,12 +138,14 @@ class WebSocketEndpoint:
         self,
         route: CallRoute,
         *,
+        access: Access,
         pipeline: Pipeline,
         metrics: Metrics,
         log: Log,
         idle_seconds: float = 300.0,
     ) -> None:
         self.route = route
+        self._access = access
         self.pipeline = pipeline
         self.metrics = metrics
         self.last_resort = LastResort(route.path, metrics, log)
@@ -140,8 +153,17 @@ class WebSocketEndpoint:
         """A socket on which nothing happens for that long is closed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received = perf_counter()
         headers, subprotocol = handshake(scope)
         await receive()
+        try:
+            # Each call asks again; this keeps strangers from holding sockets.
+            await self._access.caller(headers)
+        except GatewayError as error:
+            await deny(send, self.route.dialect, error, new_request_id())
+            seconds = perf_counter() - received
+            self.metrics.observe_http("WEBSOCKET", self.route.path, error.status, seconds)
+            return
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         await _Session(self, headers, receive, send).run()
 
@@ -220,7 +242,14 @@ class _Session:
             body = text
         task = asyncio.get_running_loop().create_task(self._call(body, reply, call_id))
         self._calls[call_id] = task
-        task.add_done_callback(lambda _: self._calls.pop(call_id, None))
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            self._calls.pop(call_id, None)
+            if not task.cancelled():
+                # What could not be told, for the caller had left, is nobody's concern.
+                task.exception()
+
+        task.add_done_callback(ended)
 
     async def _call(self, body: bytes, reply: WebSocketReply, call_id: str | int | None) -> None:
         endpoint, route = self._endpoint, self._endpoint.route
