@@ -28,6 +28,12 @@ def refuse_inexpressible(
             note(f"{name} left out: the provider has no like of it")
             continue
         raise _nothing_like(name)
+    note_verbosity(chat, note)
+
+
+def note_verbosity(chat: Chat, note: Callable[[str], None]) -> None:
+    if chat.verbosity not in (None, "medium"):
+        note("verbosity left out: the provider has no like of it")
 
 
 def _nothing_like(name: str) -> Untranslatable:

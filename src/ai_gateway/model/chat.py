@@ -80,6 +80,8 @@ class Chat(Struct, frozen=True, kw_only=True):
     top_logprobs: int | None = None
     n: int | None = None
     response_format: ResponseFormat | None = None
+    verbosity: str | None = None
+    """How long OpenAI's newer models shall answer: low, medium (as without it), high."""
     reasoning: Reasoning | None = None
     user: str | None = None
     service_tier: str | None = None

@@ -125,6 +125,7 @@ def said(chat: Chat) -> dict[str, Any]:
         if chat.reasoning is not None and chat.reasoning.mode == "disabled"
         else effort_of(chat.reasoning, {}),
         "user": chat.user,
+        "verbosity": chat.verbosity,
         "stream": chat.stream,
     }
 

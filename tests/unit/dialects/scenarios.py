@@ -149,6 +149,8 @@ REQUESTS: Sequence[tuple[str, Chat]] = (
     ("a PDF by URL", ask(turn("user", Document(url="https://example.org/a.pdf")))),
     ("a text document", ask(turn("user", Document(text="some text", media_type="text/plain")))),
     ("effort", ask(reasoning=Reasoning(effort="high"))),
+    ("the highest effort", ask(reasoning=Reasoning(effort="xhigh"))),
+    ("a short answer wished for", ask(verbosity="low")),
     ("no reasoning", ask(reasoning=Reasoning(effort="none"))),
     ("a thinking budget", ask(reasoning=Reasoning(mode="enabled", budget_tokens=4096), max_tokens=9000)),
     ("redacted thinking", history(RedactedThinking(data="abc"), Text(text="So"))),

@@ -18,14 +18,23 @@ from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import Untranslatable
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ()\[\]-]+")
+_MISSHAPEN = (AttributeError, KeyError, TypeError)
 _NO_URLS = "Bedrock takes files as data only, not by URL. Send it as a data URL."
 
 
 def render_request(chat: Chat, target: RenderTarget) -> Rendered:
     """Raises Untranslatable naming what Converse cannot express."""
     rendered = render_messages(chat, replace(target, structured_output=False))
-    messages = decode(rendered.body)
-    notes = [*rendered.notes]
+    try:
+        return _reworded(decode(rendered.body), [*rendered.notes])
+    except _MISSHAPEN:
+        # What only Anthropic knows comes as the caller wrote it, in whatever shape.
+        raise Untranslatable(
+            "messages", "A block or a tool is not of the shape that Messages has."
+        ) from None
+
+
+def _reworded(messages: dict[str, Any], notes: list[str]) -> Rendered:
     if _name_documents(messages["messages"]):
         notes.append("names of documents changed: the provider takes few signs, and each name once")
     out: dict[str, Any] = {
@@ -180,7 +189,7 @@ def _tools(
         return None
     specs: list[dict[str, Any]] = []
     for tool in tools:
-        if "input_schema" not in tool:
+        if "input_schema" not in tool or "name" not in tool:
             kind = str(tool.get("type"))
             raise Untranslatable("tools", f"Bedrock has no tool of type {kind}. Leave it out.")
         spec = {"name": tool["name"], "inputSchema": {"json": tool["input_schema"]}}

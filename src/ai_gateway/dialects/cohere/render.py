@@ -283,6 +283,8 @@ class RequestRenderer:
             return {"type": "disabled"}
         budget = reasoning.budget_tokens
         if budget is None and reasoning.effort is not None:
+            if reasoning.effort in ("xhigh", "max"):
+                self._note(f"reasoning effort {reasoning.effort} sent as high")
             budget = _BUDGETS.get(reasoning.effort)
             if budget is None:
                 raise Untranslatable("reasoning", "The chosen model knows no such effort.")

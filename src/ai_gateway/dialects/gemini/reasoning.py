@@ -37,7 +37,7 @@ def _level(reasoning: Reasoning, notes: dict[str, None], *, off: bool) -> dict[s
     effort = effort_of(reasoning, notes)
     out: dict[str, object] = {"includeThoughts": True}
     if effort is not None:
-        _check(effort)
+        _check(effort, notes)
         out["thinkingLevel"] = _LEVELS[effort]
     return out
 
@@ -48,7 +48,7 @@ def _budget(reasoning: Reasoning, notes: dict[str, None], *, off: bool) -> dict[
     budget = reasoning.budget_tokens
     effort = effort_of(reasoning, notes) if budget is None else None
     if effort is not None:
-        _check(effort)
+        _check(effort, notes)
         budget = _BUDGETS[effort]
     elif budget is None and reasoning.mode == "adaptive":
         budget = _BY_ITSELF
@@ -58,7 +58,9 @@ def _budget(reasoning: Reasoning, notes: dict[str, None], *, off: bool) -> dict[
     return out
 
 
-def _check(effort: str) -> None:
+def _check(effort: str, notes: dict[str, None]) -> None:
+    if effort == "xhigh":
+        notes["reasoning effort xhigh sent as high"] = None
     if effort not in _LEVELS:
         raise Untranslatable(
             "reasoning", f"The reasoning effort must be one of none, {', '.join(_LEVELS)}."

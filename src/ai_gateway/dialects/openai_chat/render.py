@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
 from ai_gateway.dialects.efforts import effort_of
+from ai_gateway.dialects.inexpressible import note_verbosity
 from ai_gateway.model.chat import Chat, OpaqueTool, ResponseFormat, Tool, ToolChoice
 from ai_gateway.model.content import (
     Document,
@@ -83,6 +84,12 @@ def render_request(chat: Chat, target: RenderTarget) -> Rendered:
         out["reasoning_effort"] = effort
     if chat.service_tier is not None:
         out["service_tier"] = _SERVICE_TIERS.get(chat.service_tier, chat.service_tier)
+    if chat.verbosity is not None:
+        if target.developer_role:
+            out["verbosity"] = chat.verbosity
+        else:
+            # A newer field of OpenAI's, which its followers may refuse.
+            note_verbosity(chat, notes.add)
     if chat.stream:
         out["stream"] = True
         if target.stream_usage:

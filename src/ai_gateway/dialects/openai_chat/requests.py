@@ -117,6 +117,7 @@ def parse_request(body: bytes) -> Chat:
         else Reasoning(effort=wire.reasoning_effort),
         user=wire.user,
         service_tier=wire.service_tier,
+        verbosity=wire.verbosity,
         stream=bool(wire.stream),
         include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
         extras=extras,

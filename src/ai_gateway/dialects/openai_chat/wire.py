@@ -196,6 +196,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
     user: str | None = None
     service_tier: str | None = None
+    verbosity: str | None = None
 
 
 class PromptDetails(Struct, frozen=True):

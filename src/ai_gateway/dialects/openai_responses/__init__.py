@@ -19,6 +19,7 @@ OPENAI_RESPONSES = Dialect(
         "messages": "input",
         "max_tokens": "max_output_tokens",
         "response_format": "text.format",
+        "verbosity": "text.verbosity",
     },
     foreign_marks=foreign_marks(DIALECT, "encrypted_content"),
     peek=peek,

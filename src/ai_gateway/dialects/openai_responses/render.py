@@ -76,8 +76,13 @@ class RequestRenderer:
                 out["tool_choice"] = tool_choice_to_wire(chat.tool_choice)
             if chat.parallel_tool_calls is not None:
                 out["parallel_tool_calls"] = chat.parallel_tool_calls
+        text: dict[str, object] = {}
         if chat.response_format is not None:
-            out["text"] = {"format": format_to_wire(chat.response_format)}
+            text["format"] = format_to_wire(chat.response_format)
+        if chat.verbosity is not None:
+            text["verbosity"] = chat.verbosity
+        if text:
+            out["text"] = text
         effort = effort_of(chat.reasoning, self._notes)
         summary = None if chat.reasoning is None else chat.reasoning.summary
         reasoning = {"effort": effort, "summary": summary}

@@ -97,6 +97,7 @@ def parse_request(body: bytes) -> Chat:
         temperature=wire.temperature,
         top_p=wire.top_p,
         response_format=_response_format(wire.text),
+        verbosity=None if wire.text is None else wire.text.verbosity,
         reasoning=_reasoning(wire.reasoning),
         user=wire.user,
         service_tier=wire.service_tier,
@@ -125,8 +126,6 @@ def _extras(fields: dict[str, Raw], wire: WireRequest) -> tuple[dict[str, Raw], 
             )
         else:
             extras[name] = value
-    if wire.text is not None and wire.text.verbosity not in (None, "medium"):
-        left_out["text.verbosity"] = Raw(b'"' + wire.text.verbosity.encode() + b'"')
     return extras, left_out
 
 
