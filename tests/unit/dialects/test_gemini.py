@@ -337,6 +337,36 @@ def test_a_stream_ends_with_its_connection_once_a_reason_was_given() -> None:
     assert decoder.end() == []
 
 
+def test_a_finish_reason_with_every_event_ends_the_account_at_the_last_only() -> None:
+    def told(number: int) -> bytes:
+        body = {
+            "candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": number},
+        }
+        return b"data: " + json.dumps(body).encode() + b"\r\n\r\n"
+
+    watcher = GEMINI.watch(False)
+    sent = b""
+    for number in range(1, 4):
+        piece = watcher.feed(told(number))
+        # What is handed on is not yet the end; but if nothing more comes, the answer is whole.
+        assert watcher.complete == (not piece)
+        sent += piece
+    sent += watcher.end()
+    assert sent == told(1) + told(2) + told(3)
+    assert watcher.complete
+    assert watcher.usage is not None
+    assert watcher.usage.output_tokens == 3
+
+
+def test_half_an_event_behind_a_finish_reason_is_a_cut() -> None:
+    watcher = GEMINI.watch(False)
+    whole = b'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
+    assert watcher.feed(whole + b'data: {"cand') == b""
+    assert watcher.end() == whole
+    assert not watcher.complete
+
+
 @pytest.mark.parametrize(
     ("delay", "expected"), [("34s", 34.0), ("0.5s", 0.5), ("soon", None), (5, None), (None, None)]
 )

@@ -18,15 +18,29 @@ _TELLING = (b'"finishReason"', b'"usageMetadata"', b'"promptFeedback"', b'"error
 
 
 class GeminiWatcher:
-    """`Watcher` for Gemini. Usage comes with every event, as the sum so far."""
+    """`Watcher` for Gemini. Usage comes with every event, as the sum so far; some models give a
+    finishReason with every event too. So what may be the last is held back until it is known to be,
+    and the account, which is written before it is handed on, is the whole call's."""
 
     next_number = 0
 
-    __slots__ = ("_called", "_splitter", "complete", "failure", "first_content", "stop", "usage")
+    __slots__ = (
+        "_called",
+        "_finished",
+        "_held",
+        "_splitter",
+        "complete",
+        "failure",
+        "first_content",
+        "stop",
+        "usage",
+    )
 
     def __init__(self, hide_usage: bool) -> None:
         self._splitter = BlockSplitter()
         self._called = False
+        self._finished = False
+        self._held = b""
         self.usage: Usage | None = None
         self.stop: StopReason | None = None
         self.complete = False
@@ -35,26 +49,39 @@ class GeminiWatcher:
 
     def feed(self, chunk: bytes) -> bytes:
         block = self._splitter.feed(chunk)
-        if block:
-            self._look(block)
-        return block
+        if not block:
+            return b""
+        held, self._held = self._held, b""
+        if self._look(block):
+            self._held = block
+            # True for whoever asks before more comes: what is held ends the answer, unless more does.
+            self.complete = not held
+            return held
+        self.complete = self._finished
+        return held + block
 
     def end(self) -> bytes:
+        held, self._held = self._held, b""
         rest = self._splitter.rest()
-        if not rest.endswith((b"\n", b"\r")):
-            return b""
-        self._look(rest + b"\n\n")
-        return rest
+        if rest.endswith((b"\n", b"\r")):
+            self._look(rest + b"\n\n")
+            held += rest
+            rest = b""
+        # Half an event more: what finished before it was not the last.
+        self.complete = self._finished and not rest
+        return held
 
-    def _look(self, block: bytes) -> None:
+    def _look(self, block: bytes) -> bool:
+        """Whether the last of the block's events may end the answer."""
         if CALL_MARK in block:
             self._called = True
-        if any(mark in block for mark in _TELLING):
-            self._read(block)
+        ends = any(mark in block for mark in _TELLING) and self._read(block)
         if not self.first_content and b'"parts"' in block:
             self.first_content = True
+        return ends
 
-    def _read(self, block: bytes) -> None:
+    def _read(self, block: bytes) -> bool:
+        ends = False
         for event in parse_events(block):
             try:
                 wire = decode_peeked_answer.decode(event.data)
@@ -64,10 +91,13 @@ class GeminiWatcher:
                 self.usage = usage_from_wire(wire.usage_metadata)
             if wire.error is not None:
                 self.failure = failure_of(wire.error)
+            ends = True
             if wire.candidates and wire.candidates[0].finish_reason is not None:
                 reason = wire.candidates[0].finish_reason
                 self.stop = stop_from_wire(reason, called=self._called)
-                self.complete = True
             elif not wire.candidates and wire.prompt_feedback is not None:
                 self.stop = "content_filter"
-                self.complete = True
+            else:
+                ends = False
+            self._finished |= ends
+        return ends
