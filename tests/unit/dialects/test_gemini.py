@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from ai_gateway.dialects.dialect import BadAnswer, RenderTarget
+from ai_gateway.dialects.folding import unfold
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.dialects.statuses import CREDENTIAL_REFUSED_CODE
+from ai_gateway.model.answer import Answer
+from ai_gateway.model.chat import Chat
+from ai_gateway.model.content import ToolCall
 from ai_gateway.model.errors import GatewayError, Untranslatable
 
 CHAT, GEMINI = DIALECTS["openai_chat"], DIALECTS["gemini"]
@@ -357,6 +361,26 @@ def test_a_finish_reason_with_every_event_ends_the_account_at_the_last_only() ->
     assert watcher.complete
     assert watcher.usage is not None
     assert watcher.usage.output_tokens == 3
+
+
+@pytest.mark.parametrize("stop", ["length", "tool_calls"])
+def test_a_call_cut_by_the_output_limit_is_told_without_arguments(stop: Any) -> None:
+    call = ToolCall(id="c", name="f", arguments='{"a": "b')
+    answer = Answer(id="r", model="m", parts=(call,), stop=stop)
+    events = list(unfold(answer))
+    encoder = GEMINI.encoder(Chat(model="m", messages=()))
+    if stop == "tool_calls":
+        with pytest.raises(BadAnswer):
+            GEMINI.render_answer(answer, Chat(model="m", messages=()))
+        with pytest.raises(BadAnswer):
+            _ = [encoder.feed(event) for event in events]
+        return
+    rendered = GEMINI.render_answer(answer, Chat(model="m", messages=()))
+    for told in (rendered.body, b"".join(encoder.feed(event) for event in events)):
+        assert b'"functionCall":{"id":"c","name":"f","args":{}}' in told
+        assert b'"finishReason":"MAX_TOKENS"' in told
+    assert rendered.notes == tuple(encoder.notes)
+    assert "cut by the output limit" in rendered.notes[0]
 
 
 def test_half_an_event_behind_a_finish_reason_is_a_cut() -> None:

@@ -121,7 +121,11 @@ def _with_citations(parts: list[Part], candidate: Candidate) -> list[Part]:
 
 def render_answer(answer: Answer, chat: Chat) -> Rendered:
     notes: dict[str, None] = {}
-    parts = [wire for part in answer.parts if (wire := part_to_wire(part, notes)) is not None]
+    said = [
+        without_cut_arguments(part, answer.stop, notes) if isinstance(part, ToolCall) else part
+        for part in answer.parts
+    ]
+    parts = [wire for part in said if (wire := part_to_wire(part, notes)) is not None]
     body: dict[str, object] = {
         "candidates": [candidate(parts, stop_to_wire(stop_for(answer.stop, answer.parts)))],
         "usageMetadata": usage_to_wire(answer.usage),
@@ -143,6 +147,14 @@ def stop_for(stop: StopReason, parts: tuple[Part, ...]) -> StopReason:
     if stop == "stop" and any(isinstance(p, Refusal) for p in parts):
         return "refusal"
     return stop
+
+
+def without_cut_arguments(call: ToolCall, stop: StopReason, notes: dict[str, None]) -> ToolCall:
+    """Half an object is none: a call that the output limit cut is told without arguments."""
+    if stop not in ("length", "context_window") or as_object(call.arguments) is not None:
+        return call
+    notes["a tool call was cut by the output limit: its arguments are left empty"] = None
+    return ToolCall(id=call.id, name=call.name, arguments="")
 
 
 def part_to_wire(part: Part, notes: dict[str, None]) -> dict[str, object] | None:

@@ -3,6 +3,7 @@ end of the stream; there is no `[DONE]`."""
 
 from msgspec.json import encode
 
+from ai_gateway.dialects.arguments import as_object
 from ai_gateway.dialects.sse import sse
 from ai_gateway.model.answer import (
     Delta,
@@ -19,7 +20,7 @@ from ai_gateway.model.content import Part, Refusal, Text, Thinking, ToolCall
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage import NO_USAGE
 
-from .answers import candidate, part_to_wire, thought_signature
+from .answers import candidate, part_to_wire, thought_signature, without_cut_arguments
 from .errors import render_stream_error
 from .stops import stop_to_wire
 from .usage import usage_to_wire
@@ -36,6 +37,8 @@ class GeminiEncoder:
         self._texts: dict[int, bool] = {}
         """Whether each text part under way is a thought."""
         self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
+        self._cut: list[ToolCall] = []
+        """Calls whose arguments are no object: cut, if the answer was."""
         self._refused = False
 
     def feed(self, event: Event) -> bytes:
@@ -53,9 +56,14 @@ class GeminiEncoder:
                 return b""
             case Finish():
                 stop = "refusal" if self._refused and event.stop == "stop" else event.stop
+                notes: dict[str, None] = {}
+                cut = [part_to_wire(without_cut_arguments(c, stop, notes), {}) for c in self._cut]
+                self.notes += notes
+                before = b"".join(self._answer([wire]) for wire in cut if wire is not None)
                 last = candidate([{"text": ""}], stop_to_wire(stop))
                 usage = usage_to_wire(event.usage or NO_USAGE)
-                return sse(encode({"candidates": [last], "usageMetadata": usage, **self._head}))
+                told = {"candidates": [last], "usageMetadata": usage, **self._head}
+                return before + sse(encode(told))
             case Failure():
                 error = GatewayError(event.kind, event.message, code=event.code)
                 return render_stream_error(error, "")
@@ -99,6 +107,9 @@ class GeminiEncoder:
             return b""
         part, pieces = call
         whole = ToolCall(id=part.id, name=part.name, arguments="".join(pieces))
+        if as_object(whole.arguments) is None:
+            self._cut.append(whole)
+            return b""
         wire = part_to_wire(whole, {})
         return b"" if wire is None else self._answer([wire])
 
