@@ -103,6 +103,10 @@ manifests: $(VENV)/dev ## Write what derives in k8s/ and the chart (renders wher
 prices: $(VENV)/dev ## Write the price data anew from genai-prices
 	$(BIN)/python scripts/generate_prices.py
 
+.PHONY: faults
+faults: $(VENV)/dev ## Run every fault and abuse of docs/reliability.md and write its table (LONG=1: at full length)
+	$(BIN)/python -m tests.faults.campaign $(if $(LONG),--long)
+
 .PHONY: bench
 bench: $(VENV)/dev ## Measure the gateway beside its limit (see benchmarks/)
 	$(BIN)/python -m benchmarks

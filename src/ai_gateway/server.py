@@ -5,6 +5,7 @@ what is in flight is finished, up to the time to drain. SIGINT skips the grace. 
 """
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -25,6 +26,16 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return socket.create_server(
         (host.strip("[]"), port), family=family, backlog=_BACKLOG, reuse_port=shared
     )
+
+
+def raise_open_files() -> None:
+    """As many as the machine allows, not the few that shells set for programs that count in 1,024s."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        # Some systems name a limit that they do not grant.
+        return
 
 
 def _websocket_protocol(*arguments: Any, **named: Any) -> asyncio.Protocol:

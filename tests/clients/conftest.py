@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -32,19 +32,24 @@ class Process(Struct):
         text = self.log.read_text("utf-8")
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
+    def stderr(self) -> str:
+        return self.log.with_suffix(".err").read_text("utf-8")
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(10)
 
 
-def start_gateway(directory: Path, **environ: str) -> Process:
-    """`ai-gateway serve` on a free port, with nothing configured but what is given."""
+def start_gateway(directory: Path, *, within: Sequence[str] = (), **environ: str) -> Process:
+    """`ai-gateway serve` on a free port, with nothing configured but what is given. `within`: a command
+    that runs it in its place, such as `unshare`."""
     log = directory / f"gateway-{time.monotonic_ns()}.log"
     with log.open("wb") as out:
         process = _run(
             ["serve"],
             out,
             {"PORT": "0", "ENDPOINT_GRACE": "0", "RATE_LIMIT_CAPACITY": "0", **environ},
+            within,
         )
     port = _wait_for_port(process, log)
     return Process(process, port, log)
@@ -62,16 +67,17 @@ def start_simulator(directory: Path, port: int, *options: str) -> Process:
 
 
 def _run(
-    arguments: list[str], out: IO[bytes], environ: dict[str, str]
+    arguments: list[str], out: IO[bytes], environ: dict[str, str], within: Sequence[str] = ()
 ) -> "subprocess.Popen[bytes]":
     root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-m", "ai_gateway", *arguments],
-        stdout=out,
-        stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(root / "src"), **environ},
-        cwd=out.name.rsplit("/", 1)[0],
-    )
+    with Path(out.name).with_suffix(".err").open("wb") as err:
+        return subprocess.Popen(
+            [*within, sys.executable, "-m", "ai_gateway", *arguments],
+            stdout=out,
+            stderr=err,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(root / "src"), **environ},
+            cwd=out.name.rsplit("/", 1)[0],
+        )
 
 
 def _wait_for_port(process: "subprocess.Popen[bytes]", log: Path) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Process, start_gateway
+from tests.faults.vitals import resident
 from tests.ports import free_port
 from tests.serving import Got, in_front_of, providing, streams
 
@@ -99,13 +100,6 @@ async def test_three_times_the_load_there_is_room_for_leaves_goodput_whole(tmp_p
             assert grown < 20_000
         finally:
             gateway.stop()
-
-
-def resident(gateway: Process) -> int:
-    for line in Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
 
 
 HAPROXY = """global

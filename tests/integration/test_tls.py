@@ -1,6 +1,7 @@
 """Providers are reached over TLS, and only those whose certificate holds."""
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,21 @@ async def test_a_certificate_for_another_name_is_refused(authority: trustme.CA) 
     tls = served(authority.issue_cert("elsewhere.example"))
     async with (
         providing(answers(ANSWER), tls) as provider,
+        serving(environ(provider.port)) as running,
+    ):
+        got = await post(running.url + CHAT, ASKED)
+    assert got.status == 502
+    assert b"certificate" in got.body
+    assert provider.got == []
+
+
+async def test_an_expired_certificate_is_refused(authority: trustme.CA) -> None:
+    now = datetime.now(UTC)
+    expired = authority.issue_cert(
+        "localhost", not_before=now - timedelta(days=9), not_after=now - timedelta(days=1)
+    )
+    async with (
+        providing(answers(ANSWER), served(expired)) as provider,
         serving(environ(provider.port)) as running,
     ):
         got = await post(running.url + CHAT, ASKED)

@@ -30,7 +30,7 @@ class Bridge(Protocol):
 class TranslatingBridge:
     """Decodes the provider's events and encodes them in the caller's dialect.
 
-    May raise `BadAnswer` for what cannot be read, and `EventTooLarge`.
+    May raise `BadAnswer` for what cannot be read.
     """
 
     __slots__ = (

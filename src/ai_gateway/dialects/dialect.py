@@ -16,6 +16,7 @@ from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import ErrorKind, GatewayError
 from ai_gateway.model.usage import Usage
 
+from .bad_answer import BadAnswer as BadAnswer
 from .sse import ServerSentEvent, SseDecoder
 
 
@@ -143,10 +144,6 @@ class Encoder(Protocol):
         ...
 
     def feed(self, event: Event) -> bytes: ...
-
-
-class BadAnswer(Exception):
-    """A provider's answer that is not what its dialect promises. The message holds no content of it."""
 
 
 class Counting(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ Fed bytes cut anywhere, the decoder yields the same events as for one piece.
 
 from msgspec import Struct
 
-from ai_gateway.model.errors import GatewayError
+from .bad_answer import BadAnswer, require_text
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 
@@ -16,15 +16,11 @@ class ServerSentEvent(Struct, frozen=True):
     data: bytes
 
 
-class EventTooLarge(GatewayError):
-    def __init__(self) -> None:
-        super().__init__(
-            "upstream", "the provider sent a single stream event larger than the gateway holds"
-        )
-
-
 class BlockSplitter:
-    """Cuts a byte stream into runs of whole events, to the letter, holding an unfinished one back."""
+    """Cuts a byte stream into runs of whole events, to the letter, holding an unfinished one back.
+
+    Raises BadAnswer for an event larger than is held, and for what is not UTF-8.
+    """
 
     __slots__ = ("_held", "_size", "_tail")
 
@@ -36,6 +32,7 @@ class BlockSplitter:
     def feed(self, chunk: bytes) -> bytes:
         """All bytes up to and including the last blank line; `b""` if none ended yet."""
         if not self._held and chunk.endswith(b"\n\n"):
+            require_text(chunk)
             return chunk
         # A border may straddle the cut: look for it in the chunk with the three bytes before it.
         near = self._tail + chunk
@@ -45,11 +42,14 @@ class BlockSplitter:
             self._size += len(chunk)
             self._tail = near[-3:]
             if self._size > MAX_EVENT_BYTES:
-                raise EventTooLarge
+                # Let go of it now: the error's traceback may live for a while, and hold it.
+                self._held = []
+                raise BadAnswer("a single event of the stream is larger than is held")
             return b""
         cut = border - len(self._tail)
         self._held.append(chunk[:cut])
         whole = b"".join(self._held)
+        require_text(whole)
         rest = chunk[cut:]
         self._held = [rest] if rest else []
         self._size = len(rest)

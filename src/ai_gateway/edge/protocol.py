@@ -1,5 +1,6 @@
 """Uvicorn's HTTP/1.1 protocol, held a little tighter.
 
+- Callers are refused (503) before they have taken the last open files, which calls to providers need.
 - The head of a request is bounded in size (431), and a request that stops coming in time (408),
   which llhttp alone does not do.
 - A caller who stops reading is let go in time.
@@ -13,6 +14,7 @@ Conflicting or repeated `Content-Length` and `Transfer-Encoding` are refused by 
 """
 
 import asyncio
+import resource
 from typing import Any
 
 import httptools
@@ -43,6 +45,11 @@ _TOO_LARGE = (
     b"The request head is larger than 64 KiB or has more than 256 headers.",
     b"headers_too_large",
 )
+_NO_ROOM = (
+    b"503 Service Unavailable\r\nretry-after: 1",
+    b"The gateway has no room for more connections. Try again in a second.",
+    b"gateway_exhausted",
+)
 _TOO_SLOW = (
     b"408 Request Timeout",
     b"The request stopped coming for 30 seconds.",
@@ -53,7 +60,15 @@ _NOT_HTTP = (
     b"This is not a well-formed HTTP/1.1 request.",
     b"invalid_http",
 )
+_RESERVE = 4
+"""One part in so many of the files that may be open is left for providers' connections and the rest."""
 _OFFERS = (b"upgrade", b"http2-settings")
+
+
+def _is_near_the_limit(transport: asyncio.Transport) -> bool:
+    """Files are numbered from below, so a connection's own number tells how many there are."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return transport.get_extra_info("socket").fileno() > most - most // _RESERVE
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -76,6 +91,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if _is_near_the_limit(transport):
+            self._refuse(*_NO_ROOM)
+            return
         self._look_out()
 
     def data_received(self, data: bytes) -> None:

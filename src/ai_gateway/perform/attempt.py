@@ -10,6 +10,7 @@ from time import time
 
 from msgspec import Struct, structs
 
+from ai_gateway.dialects.bad_answer import require_text
 from ai_gateway.dialects.bridge import Bridge
 from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.exchange import Converted, Exchange
@@ -232,6 +233,7 @@ class Asker:
         if answer.status != 200:
             raise self._refused(answer, answer.body, asking, outcome)
         asking.attempt.status = 200
+        require_text(answer.body)
         converted = exchange.answer(destination.dialect, answer.body)
         self._note_quota(answer, asking)
         asking.answered(0 if converted.usage is None else converted.usage.output_tokens)

@@ -82,6 +82,8 @@ class Failed(Exception):
 
 def from_fault(fault: UpstreamFault, destination: Destination, *, patient: bool) -> Failed:
     """`patient`: the provider had the time the operator gives it, not less by the caller's wish."""
+    if fault.cause == "exhausted":
+        return _exhausted(fault)
     kind: ErrorKind = "timeout" if fault.cause == "timeout" else "upstream"
     error = GatewayError(
         kind, f"{destination.target.provider}: {fault.message}.", code=f"upstream_{fault.cause}"
@@ -98,6 +100,14 @@ def from_fault(fault: UpstreamFault, destination: Destination, *, patient: bool)
         health=health,
         again=fault.cause in ("connect", "reset"),
     )
+
+
+def _exhausted(fault: UpstreamFault) -> Failed:
+    """The want is the gateway's own: the provider is not held to be ill, and nobody is asked again."""
+    error = GatewayError(
+        "unavailable", f"{fault.message}.".capitalize(), code="gateway_exhausted", retry_after=1
+    )
+    return Failed(error, label=fault.cause, detail=fault.message, health="unknown")
 
 
 def from_bad_answer(detail: str, destination: Destination) -> Failed:

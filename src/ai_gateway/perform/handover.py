@@ -1,12 +1,19 @@
 """What came of the attempts, on its way to the caller and into the account."""
 
+from msgspec import structs
+
 from ai_gateway.catalogue.cost import cost_of
+from ai_gateway.dialects.exchange import Exchange
+from ai_gateway.dialects.token_estimate import tokens_of_bytes
 from ai_gateway.model.call import Outcome
 from ai_gateway.model.usage import Usage
 from ai_gateway.reply import Reply
 
 from .attempt import Asking, Flow, Whole
 from .failure import Failed, from_cut
+
+_FRAME_BYTES = 300
+"""What a stream's event takes beside its text, at most as a rule."""
 
 
 async def hand_over(whole: Whole, outcome: Outcome, reply: Reply) -> None:
@@ -56,6 +63,28 @@ def take_account(flow: Flow, outcome: Outcome) -> None:
     if bridge.usage is not None:
         outcome.usage, outcome.usage_known = bridge.usage, True
         price(outcome, flow.asking)
+
+
+def estimate_account(
+    exchange: Exchange, flow: Flow, outcome: Outcome, sent: int, last: bytes
+) -> None:
+    """Of a stream that ended before its provider said what was used: the prompt, and what went out. Else
+    whoever leaves just before the end would be answered for nothing.
+
+    `sent`: bytes handed on; `last`: a piece of them, which tells how large an event is. Most hold a
+    token each; what is more than an event's frame is text.
+    """
+    known = flow.bridge.usage
+    events = sent * max(1, last.count(b"\n\n")) // len(last) if last else 0
+    written = events + tokens_of_bytes(max(0, sent - events * _FRAME_BYTES)) - 1
+    if known is None:
+        usage = Usage(input_tokens=exchange.size().input_tokens, output_tokens=written)
+    elif written > known.output_tokens:
+        usage = structs.replace(known, output_tokens=written)
+    else:
+        return
+    outcome.usage, outcome.usage_known = usage, False
+    price(outcome, flow.asking)
 
 
 def price(outcome: Outcome, asking: Asking) -> None:

@@ -26,7 +26,7 @@ from ai_gateway.upstream.faults import UpstreamFault
 from .attempt import Asker, Flow, Given, Shut, Whole
 from .course import Course
 from .failure import Failed, from_bad_answer, from_fault
-from .handover import close_stream, give_up, hand_over, take_account
+from .handover import close_stream, estimate_account, give_up, hand_over, take_account
 from .retries import RetryBudget, backoff
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -72,7 +72,7 @@ class Performer:
             if isinstance(won, Whole):
                 await hand_over(won, outcome, reply)
             else:
-                await self._relay(won, outcome, reply)
+                await self._relay(exchange, won, outcome, reply)
         finally:
             self.budget.live -= 1
 
@@ -223,13 +223,14 @@ class Performer:
             and facts.context_tokens <= course.too_long_for
         )
 
-    async def _relay(self, flow: Flow, outcome: Outcome, reply: Reply) -> None:
+    async def _relay(self, exchange: Exchange, flow: Flow, outcome: Outcome, reply: Reply) -> None:
         """Hands a stream on as it comes."""
         asking, bridge, stream = flow.asking, flow.bridge, flow.stream
         destination = asking.destination
         outcome.notes = flow.notes
         outcome.upstream_request_id = flow.upstream_request_id
         waited = 0.0
+        sent, last = len(flow.first), flow.first
         try:
             async with stream:
                 if bridge.first_content:
@@ -253,14 +254,19 @@ class Performer:
                         now = self._clock()
                         waited += now - before
                         outcome.upstream_seconds += now - before
-                    data = bridge.feed(chunk) if chunk else bridge.end()
+                    over = not chunk
+                    data = bridge.end() if over else bridge.feed(chunk)
+                    # A slow reader is waited for below: it should hold one copy, not two.
+                    chunk = b""
                     if outcome.first_token_seconds is None and bridge.first_content:
                         outcome.first_token_seconds = now - asking.started
                     if data:
                         if bridge.complete and not outcome.complete:
                             take_account(flow, outcome)
+                        sent += len(data)
+                        last = data
                         await reply.piece(data)
-                    if not chunk:
+                    if over:
                         break
             if not bridge.complete and bridge.failure is None:
                 asking.broke("reset")
@@ -282,6 +288,8 @@ class Performer:
             outcome.next_number = bridge.next_number
             if not outcome.complete:
                 take_account(flow, outcome)
+                if not bridge.complete:
+                    estimate_account(exchange, flow, outcome, sent, last)
             if bridge.complete:
                 asking.streamed(outcome.usage.output_tokens, waited)
             elif bridge.failure is not None:

@@ -25,7 +25,13 @@ for i = 1, nb do
   if kept then
     local was, at = struct.unpack('<dd', kept)
     has = was
-    if now > at then has = was + (now - at) * b[2] / 1000000 end
+    if now > at then
+      has = was + (now - at) * b[2] / 1000000
+    elseif now < at and b[2] > 0 then
+      -- The clock was set back: it refills from now on, not from a time to come.
+      local expires = math.ceil((b[1] - was) / b[2] * 1000) + 1000
+      redis.call('SET', KEYS[i], struct.pack('<dd', was, now), 'PX', expires)
+    end
     if has > b[1] then has = b[1] end
   end
   level[i] = has

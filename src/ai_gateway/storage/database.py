@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _READ_ONLY = {"gateway_read_only": True}
@@ -20,6 +21,9 @@ _POOL = 4
 _WAIT_SECONDS = 5.0
 """For a connection; and SQLite's for another's write."""
 _STATEMENT_SECONDS = 30.0
+_LOST_STATES = frozenset({"08", "25", "53", "57", "58", "XX"})
+"""Classes of PostgreSQL's codes that are its own want, not the statement's fault: no connection, read-only
+as after a fail-over, out of disk or memory, shutting down, a broken file."""
 
 
 class DatabaseUnavailable(Exception):
@@ -176,12 +180,19 @@ class _unavailable:  # noqa: N801
             raise DatabaseUnavailable(type(error).__name__) from error
 
 
+def _state_of(error: "DBAPIError") -> str:
+    """PostgreSQL's code; nothing where there is none."""
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
 def _is_loss(error: BaseException) -> bool:
     """Whether it is the database that failed, not what it was asked."""
     from sqlalchemy import exc
 
     if isinstance(error, exc.IntegrityError | exc.DataError | exc.ProgrammingError):
         return error.connection_invalidated
+    if isinstance(error, exc.DBAPIError) and _state_of(error)[:2] in _LOST_STATES:
+        return True
     if isinstance(error, OSError | TimeoutError | exc.TimeoutError | exc.DatabaseError):
         return True
     # While connecting, asyncpg's own errors come through: refused, starting, too many connections.

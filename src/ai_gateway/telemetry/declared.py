@@ -131,7 +131,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="gateway_log_lines_dropped_total", kind="counter",
            help="Log lines given up because standard output did not take them in time."),
     Metric(name="gateway_log_lines_sampled_out_total", kind="counter",
-           help="Lines of good calls left out as LOG_SAMPLE says."),
+           help="Lines left out: of good calls as LOG_SAMPLE says, of unknown keys beyond 20 a second."),
     Metric(name="gateway_ledger_lost_total", kind="counter",
            help="Records of calls that the ledger lost, with neither disk nor memory left for them, or "
            "put aside because the database refused them. Anything but 0 wants a look."),

@@ -1,7 +1,7 @@
 """JSON log lines on standard output, one a call, written off the path in batches.
 
-A line holds ids, names, numbers and outcomes; never a body, a prompt or a key. JSON escapes every
-control character, so a line stays one line whatever callers put into names.
+A line holds ids, names, numbers and outcomes; never a body, a prompt or a key. What is not printable is
+escaped, so a line stays one line, and harmless in a terminal, whatever callers put into names.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from random import random
-from time import time
+from time import monotonic, time
 from typing import Literal
 
 import msgspec
@@ -26,6 +26,8 @@ _MOST_HELD = 100_000
 _BATCH = 2_000
 _FLUSH_SECONDS = 0.1
 _LONGEST_NAME = 256
+_STRANGERS_A_SECOND = 20
+"""Lines for calls whose key is not known: whoever guesses keys must not fill the disk."""
 _CLOSING_SECONDS = 2.0
 
 
@@ -81,7 +83,7 @@ class Log:
         sampled_out: Callable[[], None] = lambda: None,
     ) -> None:
         """`lock`: a file that keeps workers' lines apart where they share an output. `sample`: the part
-        of good calls that get a line; `sampled_out` counts the others."""
+        of good calls that get a line; `sampled_out` counts the others, and those of many strangers."""
         self._sample = sample
         self._sampled_out = sampled_out
         self._lock = None if lock is None else os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -96,6 +98,8 @@ class Log:
         self.listener: Callable[[str, Mapping[str, str | int | float | bool | None]], None] | None
         self.listener = None
         """Hears of every event, whatever the level that is written."""
+        self._second = 0
+        self._strangers = 0
 
     def call(self, outcome: Outcome) -> None:
         """The line of a settled call: `info`, or `warning` where it failed."""
@@ -103,6 +107,9 @@ class Log:
         if _RANK[level] < self._rank:
             return
         if outcome.error is None and self._sample < 1.0 and random() >= self._sample:
+            self._sampled_out()
+            return
+        if outcome.error == "authentication" and self._are_many():
             self._sampled_out()
             return
         caller, target, usage = outcome.caller, outcome.target, outcome.usage
@@ -163,8 +170,19 @@ class Log:
         """Writes what is held, in the time for it: where nobody reads standard output, it is dropped."""
         await asyncio.to_thread(self._courier.close, _CLOSING_SECONDS)
 
+    def _are_many(self) -> bool:
+        """Whether this second has had its lines of strangers."""
+        second = int(monotonic())
+        if second != self._second:
+            self._second, self._strangers = second, 0
+        self._strangers += 1
+        return self._strangers > _STRANGERS_A_SECOND
+
     def _add(self, line: object) -> None:
-        self._courier.put(self._encode(line) + b"\n")
+        encoded = self._encode(line)
+        if not encoded.isascii() or b"\x7f" in encoded:
+            encoded = _printable(encoded)
+        self._courier.put(encoded + b"\n")
 
     def _lost(self, loss: Loss, lines: int) -> None:
         for _ in range(lines):
@@ -186,6 +204,20 @@ class Log:
         finally:
             if self._lock is not None:
                 fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+
+def _printable(line: bytes) -> bytes:
+    """JSON leaves some characters as they are that move a terminal's cursor, turn letters round or end
+    a line for some readers; here they are escaped, which means the same."""
+    text = line.decode("utf-8", "replace")
+    if text.isprintable():
+        return line
+    return "".join(c if c.isprintable() else _escaped(c) for c in text).encode()
+
+
+def _escaped(character: str) -> str:
+    pairs = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{pairs[i : i + 4]}" for i in range(0, len(pairs), 4))
 
 
 class _Clock:

@@ -12,7 +12,7 @@ import httptools
 
 from .faults import UpstreamFault
 
-_HIGH_WATER = 256 * 1024
+_HIGH_WATER = 64 * 1024
 """Bytes of a stream that wait for a slow caller before the provider is made to wait too."""
 _MOST_HEAD_BYTES = 256 * 1024
 
@@ -158,10 +158,19 @@ class Connection(asyncio.Protocol):
         """Ends the call in hand, and the connection."""
         if not self.complete and self._fault is None:
             self._fault = fault
-        self.close()
+        self._abort()
         self._wake()
 
     def close(self) -> None:
+        self._abort()
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of the answer. A kept connection, or an error's traceback, may outlive it by far."""
+        self._body = []
+        self._size = 0
+
+    def _abort(self) -> None:
         self._closed = True
         if self._transport is not None:
             self._transport.abort()
@@ -193,7 +202,7 @@ class Connection(asyncio.Protocol):
         self.seen = self._loop.time()
         if self.complete:
             # Nobody asked: a provider that talks out of turn is not spoken to again.
-            self.close()
+            self._abort()
             return
         self.answered = True
         if not self._headers_done:
@@ -272,6 +281,7 @@ class Connection(asyncio.Protocol):
                 self._paused = True
                 self._transport.pause_reading()
         elif self._size > self._limit:
+            self.forget()
             self.fail(
                 UpstreamFault(
                     "too_large",

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
-FaultCause = Literal["connect", "timeout", "reset", "too_large", "protocol", "credential"]
+FaultCause = Literal[
+    "connect", "timeout", "reset", "too_large", "protocol", "credential", "exhausted"
+]
+"""`exhausted`: of the gateway's own machine, which can open no more; it says nothing of the provider."""
 
 
 class UpstreamFault(Exception):

@@ -1,17 +1,21 @@
 """Connections to providers, kept for the next call."""
 
 import asyncio
+import errno
 import ssl
 
 from msgspec import Struct
 
 from .connection import Connection
 from .faults import UpstreamFault
+from .names import Names
 
 _IDLE_SECONDS = 60.0
 _SWEEP_SECONDS = 15.0
 _MOST_IDLE = 1024
 _WATCH_SECONDS = 0.05
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What keeps a connection from being made is this machine's own want."""
 _TOO_LATE = "the provider did not answer in time"
 
 
@@ -28,6 +32,7 @@ class Pool:
 
     def __init__(self, connect_timeout: float) -> None:
         self._connect_timeout = connect_timeout
+        self._names = Names()
         self._idle: dict[Origin, list[Connection]] = {}
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -37,7 +42,7 @@ class Pool:
     async def acquire(self, origin: Origin, *, fresh: bool, deadline: float) -> Connection:
         """A connection for one call, to be released; `deadline` is by the loop's clock.
 
-        Raises UpstreamFault(connect | timeout).
+        Raises UpstreamFault(connect | exhausted | timeout).
         """
         connection = None if fresh else self._take_idle(origin)
         if connection is None:
@@ -68,17 +73,12 @@ class Pool:
         return None
 
     async def _connect(self, origin: Origin, deadline: float) -> Connection:
-        """A new connection. Raises UpstreamFault(connect | timeout)."""
+        """A new connection. Raises UpstreamFault(connect | exhausted | timeout)."""
         loop = asyncio.get_running_loop()
         patience = loop.time() + self._connect_timeout
         try:
             async with asyncio.timeout_at(min(patience, deadline)):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop),
-                    origin.host,
-                    origin.port,
-                    ssl=self._context() if origin.secure else None,
-                )
+                return await self._reach(origin)
         except TimeoutError:
             if deadline < patience:
                 raise UpstreamFault("timeout", _TOO_LATE) from None
@@ -87,9 +87,32 @@ class Pool:
             raise UpstreamFault(
                 "connect", "the provider's TLS certificate or handshake was not acceptable"
             ) from None
-        except OSError:
+        except OSError as error:
+            if error.errno in _OURS:
+                raise UpstreamFault("exhausted", "the gateway has no more open files") from None
             raise UpstreamFault("connect", "the provider could not be reached") from None
-        return connection
+
+    async def _reach(self, origin: Origin) -> Connection:
+        """By the first of its addresses that takes it. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        addresses = await self._names.addresses(origin.host)
+        for number, address in enumerate(addresses, 1):
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    address,
+                    origin.port,
+                    ssl=self._context() if origin.secure else None,
+                    server_hostname=origin.host if origin.secure else None,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                if number == len(addresses) or error.errno in _OURS:
+                    raise
+            else:
+                return connection
+        raise OSError("the name has no address")
 
     def release(self, connection: Connection, origin: Origin) -> None:
         """Gives a connection back: kept if its call ended well, else closed."""
@@ -103,6 +126,7 @@ class Pool:
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
+        connection.forget()
         kept.append(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)

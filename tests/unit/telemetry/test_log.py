@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from ai_gateway.telemetry.log import Log
 
 from .test_metrics import outcome_of
@@ -32,6 +34,37 @@ async def test_good_calls_are_sampled_and_failed_ones_are_not() -> None:
     (line,) = [json.loads(text) for text in os.read(reading, 65536).splitlines()]
     assert (line["level"], line["error"], out.value, dropped.value) == ("warning", "upstream", 3, 0)
     assert (line["call_id"], line["route"], line["cache"]) == ("c1", "smart", "miss")
+    os.close(reading)
+    os.close(writing)
+
+
+async def test_a_flood_of_unknown_keys_gets_few_lines_and_the_rest_are_counted() -> None:
+    reading, writing = os.pipe()
+    out = Count()
+    log = Log("info", Count(), descriptor=writing, sampled_out=out)
+    for _ in range(100):
+        log.call(outcome_of(error="authentication", status=401))
+    log.call(outcome_of(error="upstream", status=502))
+    await log.close()
+    lines = [json.loads(text) for text in os.read(reading, 65536).splitlines()]
+    # The second may change in between, and begins anew.
+    assert 20 <= len(lines) - 1 <= 40
+    assert out.value == 100 - (len(lines) - 1)
+    assert lines[-1]["error"] == "upstream"
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("odd", ["\x9b2J", "\x85", "\u2028", "\u202e", "\x7f", "\U000e0001"])
+async def test_what_is_not_printable_is_escaped_and_means_the_same(odd: str) -> None:
+    reading, writing = os.pipe()
+    log = Log("info", Count(), descriptor=writing)
+    log.event("info", "x", name=f"Zoë {odd} 中")
+    await log.close()
+    raw = os.read(reading, 65536)
+    assert raw.decode().rstrip("\n").isprintable()
+    assert json.loads(raw)["name"] == f"Zoë {odd} 中"
+    assert "Zoë" in raw.decode()
     os.close(reading)
     os.close(writing)
 
