@@ -1,4 +1,4 @@
-"""Curves as SVG: panels above each other over the hours of a day. No library: a polyline is a polyline."""
+"""Curves as SVG: panels above each other over a time. No library: a polyline is a polyline."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 900, 150, 70, 40, 34
-COLOURS = ("#1f6feb", "#d29922", "#8957e5", "#2da44e")
+COLOURS = ("#1f6feb", "#d29922", "#8957e5", "#2da44e", "#cf222e", "#57606a", "#bf3989")
 
 
 class Panel(Struct, frozen=True, kw_only=True):
     title: str
     curves: Mapping[str, Sequence[float]]
-    """A value for each minute, by name; the same name has the same colour in every panel."""
+    """Values at even intervals, by name; the same name has the same colour in every panel."""
     logarithmic: bool = False
 
 
-def drawn(title: str, panels: Sequence[Panel]) -> str:
+Tick = tuple[float, str]
+"""Where it stands, as a share of the time, and what it says."""
+_DAY: Sequence[Tick] = [(hour / 24, f"{hour}:00") for hour in range(0, 25, 3)]
+
+
+def drawn(title: str, panels: Sequence[Panel], ticks: Sequence[Tick] = _DAY) -> str:
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
     colours = dict(zip(names, COLOURS, strict=False))
     high = TOP + len(panels) * (HEIGHT + GAP) + 24
@@ -27,7 +32,7 @@ def drawn(title: str, panels: Sequence[Panel]) -> str:
         f'font-weight="600">{title}</text>',
     ]
     for index, panel in enumerate(panels):
-        out += _panel(panel, TOP + index * (HEIGHT + GAP) + 14, colours)
+        out += _panel(panel, TOP + index * (HEIGHT + GAP) + 14, colours, ticks)
     at = LEFT
     for name in names:
         out.append(
@@ -38,7 +43,9 @@ def drawn(title: str, panels: Sequence[Panel]) -> str:
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
-def _panel(panel: Panel, top: float, colours: Mapping[str, str]) -> list[str]:
+def _panel(
+    panel: Panel, top: float, colours: Mapping[str, str], ticks: Sequence[Tick]
+) -> list[str]:
     values = [value for curve in panel.curves.values() for value in curve]
     highest = max(values) * (1 if panel.logarithmic else 1.05) or 1
     lowest = max(min(values), highest / 1e6) if panel.logarithmic else 0.0
@@ -57,9 +64,9 @@ def _panel(panel: Panel, top: float, colours: Mapping[str, str]) -> list[str]:
         for mark in _marks(lowest, highest, panel.logarithmic)
     ]
     out += [
-        f'<text x="{LEFT + WIDTH * hour / 24:.0f}" y="{top + HEIGHT + 14}" text-anchor="middle" '
-        f'fill="#555">{hour}:00</text>'
-        for hour in range(0, 25, 3)
+        f'<text x="{LEFT + WIDTH * share:.0f}" y="{top + HEIGHT + 14}" text-anchor="middle" '
+        f'fill="#555">{said}</text>'
+        for share, said in ticks
     ]
     for name, curve in panel.curves.items():
         points = " ".join(

@@ -137,6 +137,7 @@ async def open_gateway(
         on_refusal=lambda reason: metrics.counter("gateway_shed_total").of(reason).add(1),
     )
     metrics.read("gateway_queue_depth", lambda: float(turnstile.waiting))
+    metrics.read("gateway_tasks", lambda: float(len(asyncio.all_tasks())))
 
     def database_event(level: Level, event: str, why: str) -> None:
         if level == "error":

@@ -118,6 +118,8 @@ METRICS: tuple[Metric, ...] = (
     # Load
     Metric(name="gateway_queue_depth", kind="gauge",
            help="Calls that wait because MAX_IN_FLIGHT are in hand."),
+    Metric(name="gateway_tasks", kind="gauge",
+           help="Tasks of the event loop: calls, streams and what runs behind them."),
     Metric(name="gateway_shed_total", kind="counter", labels=("reason",),
            help="Calls answered 503 because there was no room: queue_full or queue_timeout."),
     # The gateway itself
