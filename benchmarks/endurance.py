@@ -28,8 +28,9 @@ from typing import Any
 import uvloop
 from msgspec import Struct
 from pyreqwest.client import Client, ClientBuilder
-from tests.clients.conftest import Process, free_port, start_gateway, start_simulator
+from tests.clients.conftest import Process, start_gateway, start_simulator
 from tests.faults.vitals import cpu_seconds, open_files, resident
+from tests.ports import free_port
 from tests.postgresql import own_postgresql
 from tests.redis_server import redis_server
 

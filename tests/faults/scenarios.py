@@ -277,6 +277,11 @@ STATE = Part(
              _SHARED + "test_identical_calls_over_replicas_are_asked_once",
              "faults/test_cache_replicas.py"),
         ),
+        Scenario(
+            40, "hours of mixed traffic, keys that come and go, files read anew",
+            "memory, files, tasks and p99 stay as they are; nobody is answered what they should not",
+            ("faults/test_endurance.py",),
+        ),
     ),
 )  # fmt: skip
 
@@ -354,7 +359,7 @@ ABUSE = Part(
         Scenario(
             51, "a dependency with a known hole; a release that was tampered with",
             "the audit is clean; releases carry hashes and a bill of materials",
-            ("unit/test_release.py", "unit/test_project.py::test_every_locked_package_has_hashes"),
+            ("faults/test_supply.py", "unit/test_release.py", "unit/test_project.py::test_every_locked_package_has_hashes"),
         ),
     ),
 )  # fmt: skip

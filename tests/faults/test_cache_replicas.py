@@ -13,6 +13,7 @@ from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import RequestError
 
 from tests.clients.conftest import Process, start_gateway, start_simulator
+from tests.figures import Figure
 from tests.ports import free_port
 from tests.redis_server import redis_server
 from tests.serving import get
@@ -74,12 +75,13 @@ async def call(client: Client, url: str, body: bytes = BODY) -> tuple[int, str |
 
 @pytest.mark.parametrize("body", [BODY, STREAM], ids=["whole", "stream"])
 async def test_a_thousand_identical_calls_over_two_replicas_are_asked_once(
-    body: bytes, tmp_path: Path
+    body: bytes, tmp_path: Path, figure: Figure
 ) -> None:
     async with pair(tmp_path, 1500) as both, ClientBuilder().build() as client:
         urls = (both.one.url, both.other.url)
         got = await asyncio.gather(*(call(client, urls[n % 2], body) for n in range(1000)))
         asked = await both.asked()
+    figure("1,000 identical calls over two replicas:", f"{asked} asked of the provider")
     assert asked == 1
     assert {status for status, _, _ in got} == {200}
     assert len({answer for _, _, answer in got}) == 1
@@ -87,7 +89,7 @@ async def test_a_thousand_identical_calls_over_two_replicas_are_asked_once(
 
 
 async def test_when_the_asking_replica_is_killed_the_other_asks_and_no_caller_of_it_notices(
-    tmp_path: Path,
+    tmp_path: Path, figure: Figure
 ) -> None:
     async with pair(tmp_path, 3000) as both, ClientBuilder().build() as client:
         leading = asyncio.create_task(call(client, both.one.url))
@@ -98,6 +100,8 @@ async def test_when_the_asking_replica_is_killed_the_other_asks_and_no_caller_of
         got = await asyncio.gather(*waiting)
         broken = await leading
         asked = await both.asked()
+    failed = sum(status != 200 for status, _, _ in got)
+    figure("the asking replica killed:", f"{failed} of 200 waiting failed, {asked} asked")
     assert broken[0] == 0
     assert {status for status, _, _ in got} == {200}
     assert asked <= 2

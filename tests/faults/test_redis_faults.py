@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from time import perf_counter
 
 import pytest
 
+from tests.figures import Figure
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.serving import Running, answers, ask, get, in_front_of, providing, serving
@@ -34,13 +36,23 @@ def redis() -> Iterator[RedisServer]:
     server.kill()
 
 
+CALLERS = 4
+
+
 class Load:
-    """Calls one after another by several callers, until stopped; their statuses, and the gateway's own part of their time."""
+    """Calls one after another by several callers, until stopped; their statuses, and the gateway's own part of their time.
+
+    Beside them the loop itself is watched, which the gateway runs on too: by what other work on the
+    machine holds it up, a call is not held to have waited.
+    """
 
     def __init__(self, running: Running) -> None:
         self._running = running
         self.statuses: Counter[int] = Counter()
         self.seconds: list[float] = []
+        self.waited: list[float] = []
+        """Of each call, what the gateway took of it while the loop was free."""
+        self._late: list[tuple[float, float]] = []
         self.degraded = 0
         self._stopped = False
 
@@ -48,6 +60,7 @@ class Load:
         body = json.dumps(ASKED).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self._running.port)
         while not self._stopped:
+            began = perf_counter()
             writer.write(
                 b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
                 b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
@@ -56,17 +69,29 @@ class Load:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
             await reader.readexactly(int(fields["content-length"]))
-            self.seconds.append(float(fields["x-gateway-overhead-ms"]) / 1000)
+            seconds = float(fields["x-gateway-overhead-ms"]) / 1000
+            self.seconds.append(seconds)
+            held_up = sum(late for at, late in self._late[-200:] if at >= began)
+            self.waited.append(max(0.0, seconds - held_up))
             self.statuses[int(head.split(" ")[1])] += 1
             self.degraded += fields.get("x-gateway-degraded") == "limits"
             await asyncio.sleep(0.002)
         writer.close()
 
+    async def _watch(self) -> None:
+        while not self._stopped:
+            due = perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            late = perf_counter() - due
+            if late > 0.002:
+                self._late.append((perf_counter(), late))
+
     def p99(self) -> float:
         return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
 
     async def around(self, happening: Callable[[], Awaitable[None]]) -> None:
-        callers = [asyncio.create_task(self._caller()) for _ in range(4)]
+        callers = [asyncio.create_task(self._caller()) for _ in range(CALLERS)]
+        callers.append(asyncio.create_task(self._watch()))
         await happening()
         self._stopped = True
         await asyncio.gather(*callers)
@@ -121,7 +146,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_call_fails_while_redis_is_away_and_it_is_taken_up_again(
-    redis: RedisServer, fault: str
+    redis: RedisServer, fault: str, figure: Figure
 ) -> None:
     break_it, mend_it = FAULTS[fault]
     async with (
@@ -129,12 +154,9 @@ async def test_no_call_fails_while_redis_is_away_and_it_is_taken_up_again(
         serving({**in_front_of(provider), **LOCAL, "REDIS_ADDR": redis.address}) as running,
     ):
         load = Load(running)
-        usual = 0.0
 
         async def happening() -> None:
-            nonlocal usual
             await asyncio.sleep(0.5)
-            usual = load.p99()
             break_it(redis)
             await lost(running, True)
             ready = await get(running.url + "/ready")
@@ -149,8 +171,14 @@ async def test_no_call_fails_while_redis_is_away_and_it_is_taken_up_again(
         assert set(load.statuses) == {200}
         assert load.degraded > 0
         assert await metric(running, "gateway_state_losses_total") == 1
-        # Calls in flight when it went wait for the time-out, no other does: less than 50 ms are added.
-        assert load.p99() - usual < 0.05
+        held_up = sum(seconds > 0.05 for seconds in load.waited)
+        figure(
+            f"Redis {fault}:",
+            f"{load.statuses[200]} of {sum(load.statuses.values())} calls answered, {load.degraded} by "
+            f"local counts, {held_up} held up by more than 50 ms",
+        )
+        # Calls in flight when it went wait for the time-out, no other does.
+        assert held_up <= CALLERS
         after = await ask("POST", running.url + CHAT, ASKED)
         assert "x-gateway-degraded" not in after.headers
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Process, start_gateway
+from tests.figures import Figure
 from tests.many_calls import many_calls
 from tests.postgresql import PostgreSQL
 from tests.redis_server import RedisServer, redis_server
@@ -81,6 +82,7 @@ async def test_of_calls_at_two_replicas_exactly_the_capacity_passes(
     workers: int,
     calls: int,
     capacity: int,
+    figure: Figure,
 ) -> None:
     environ = shared(
         redis,
@@ -93,6 +95,10 @@ async def test_of_calls_at_two_replicas_exactly_the_capacity_passes(
         for replica in both:
             await all_serve(replica, workers)
         statuses = await many_calls([replica.port for replica in both], calls, 128)
+        figure(
+            f"2 replicas of {workers} workers, a bucket of {capacity:,}:",
+            f"{statuses[200]:,} of {calls:,} passed",
+        )
         assert statuses == {200: capacity, 429: calls - capacity}
         for replica in both:
             assert events(replica, "state_lost") == []

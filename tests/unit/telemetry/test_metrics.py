@@ -15,6 +15,7 @@ from ai_gateway.model.call import Attempt, Caller, Outcome, Request, Target
 from ai_gateway.model.usage import Usage
 from ai_gateway.telemetry.declared import INVENTED, METRICS
 from ai_gateway.telemetry.metrics import Metrics
+from tests.figures import Figure
 
 REQUEST = Request(
     id="r",
@@ -171,8 +172,9 @@ def test_names_that_callers_make_up_leave_the_page_small_and_quick() -> None:
 
 
 @pytest.mark.slow
-def test_a_million_users_and_models_leave_the_page_small_and_quick() -> None:
+def test_a_million_users_and_models_leave_the_page_small_and_quick(figure: Figure) -> None:
     metrics = crowded(1_000_000)
+    figure("the page", f"{len(metrics.render('')[0]) / 1000:.0f} kB")
     assert len(metrics.render("")[0]) < 1_000_000
     assert cpu_of_a_scrape(metrics) < 0.1
 
