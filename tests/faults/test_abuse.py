@@ -24,6 +24,7 @@ ANSWER = b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello."}]}).encode()
 
 
+@pytest.mark.slow
 async def test_guesses_by_the_thousand_cost_known_keys_nothing_and_do_not_flood_the_log(
     tmp_path: Path, figure: Figure
 ) -> None:

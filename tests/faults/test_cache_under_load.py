@@ -4,12 +4,16 @@ import asyncio
 import time
 from collections import Counter
 
+import pytest
+
 from tests.faults.load import percentile
 from tests.figures import Figure
 from tests.integration.test_caching import CHAT, asked, how
 from tests.integration.test_semantic_cache import Model, meant
 from tests.redis_server import RedisServer
 from tests.serving import post
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("password", "invoice", "address", "avatar", "language", "plan", "number", "team")
 QUESTIONS = {f"How do I change my {name}?": f"How can I change my {name}?" for name in NAMES}

@@ -22,6 +22,8 @@ from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.serving import ask
 
+pytestmark = pytest.mark.slow
+
 ADMIN = "admin-key-of-this-test-0123456789"
 CHAT = "/v1/chat/completions"
 RATE = 4

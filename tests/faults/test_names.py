@@ -72,6 +72,7 @@ def may_serve_names() -> bool:
 
 
 @pytest.mark.skipif(not may_serve_names(), reason="needs port 53 and a mount namespace")
+@pytest.mark.timing
 async def test_a_name_that_is_slow_to_resolve_holds_up_no_other(
     tmp_path: Path, figure: Figure
 ) -> None:

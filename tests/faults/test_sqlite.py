@@ -17,6 +17,8 @@ from tests.figures import Figure
 from tests.ports import free_port
 from tests.serving import ask
 
+pytestmark = pytest.mark.slow
+
 
 def may_mount() -> bool:
     """Whether this machine lets its users mount a disk in a namespace of their own."""

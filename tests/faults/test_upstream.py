@@ -20,6 +20,8 @@ from tests.faults.vitals import open_files, resident
 from tests.figures import Figure
 from tests.serving import Provider, Script, get, providing
 
+pytestmark = pytest.mark.slow
+
 CHAT = "/v1/chat/completions"
 CALLS = 60
 """Of each kind, by AT_ONCE callers."""
