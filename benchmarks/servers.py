@@ -19,6 +19,9 @@ UPSTREAM_PORT = 19801
 GATEWAY_PORT = 19802
 HAPROXY_PORT = 19803
 
+PYTHON = os.environ.get("BENCH_PYTHON", sys.executable).split()
+"""The interpreter that runs the gateway, e.g. one built with profile-guided optimisation."""
+
 GATEWAY_CORE = 0
 LOAD_CORE = 1 if (os.cpu_count() or 1) > 1 else 0
 
@@ -74,7 +77,7 @@ def gateway(
     started = time.perf_counter()
     process = _pinned(
         GATEWAY_CORE,
-        [sys.executable, "-m", "ai_gateway", "serve"],
+        [*PYTHON, "-m", "ai_gateway", "serve"],
         **{
             "PORT": str(GATEWAY_PORT),
             "OPENAI_API_KEY": "bench",

@@ -15,7 +15,7 @@ from .keys import key_prefix
 from .question import DIGEST_BYTES, Question, question_of, telling_headers, told_by_body
 from .rules import RuleBook, Rules
 
-MOST_KNOWN_BODIES = 16384
+MOST_KNOWN_BODIES = 4096
 """Bodies whose question is remembered, so that a call that came before is not read twice."""
 
 Sources = tuple[tuple[RouteTarget, ...], tuple[str, ...]]
@@ -124,7 +124,9 @@ class Askings:
             return self._known[known]
         except KeyError:
             pass
-        question = question_of(form, exchange.model, headers, body, lambda: exchange.chat)
+        question = question_of(
+            form, exchange.model, headers, body, exchange.peek.fields, lambda: exchange.chat
+        )
         if len(self._known) >= MOST_KNOWN_BODIES:
             del self._known[next(iter(self._known))]
         self._known[known] = question

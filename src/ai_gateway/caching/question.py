@@ -33,6 +33,7 @@ from ai_gateway.model.content import (
 from ai_gateway.model.errors import GatewayError
 
 from .forms import Form
+from .plain import plain_content
 
 DIGEST_BYTES = 20
 
@@ -106,15 +107,32 @@ class Question(Struct, frozen=True):
 
 
 def question_of(
-    form: Form, model: str, headers: bytes, body: bytes, parse: Callable[[], Chat]
+    form: Form,
+    model: str,
+    headers: bytes,
+    body: bytes,
+    fields: Mapping[str, Raw],
+    parse: Callable[[], Chat],
 ) -> Question | None:
     """The canonical digest of a well-formed call; None for one that must not be cached.
 
     `model` is told apart, since not every dialect has it in the body.
 
     `parse` reads the call; where it refuses what a relay lets pass, the body itself
-    is what counts.
+    is what counts. `fields`: the body's members at the top.
     """
+    if not headers:
+        plain = plain_content(form.dialect, fields, body, UNTOLD_FIELDS)
+        if plain is not None:
+            turns, set_ = plain
+            return Question(_digest(["chat", model, turns, [], set_]), portable=True)
+    return whole_question(form, model, headers, body, parse)
+
+
+def whole_question(
+    form: Form, model: str, headers: bytes, body: bytes, parse: Callable[[], Chat]
+) -> Question | None:
+    """The same for any call, all of it read."""
     try:
         tree = json.loads(body, object_pairs_hook=_object)
     except _Repeated:

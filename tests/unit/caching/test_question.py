@@ -30,8 +30,11 @@ def question(
 ) -> Question | None:
     data = body if isinstance(body, bytes) else encode(body)
     form = form_of("chat", dialect, stream, False)
-    model = model or DIALECTS[dialect].peek(data).model
-    return question_of(form, model, headers, data, lambda: DIALECTS[dialect].parse_request(data))
+    peeked = DIALECTS[dialect].peek(data)
+    model = model or peeked.model
+    return question_of(
+        form, model, headers, data, peeked.fields, lambda: DIALECTS[dialect].parse_request(data)
+    )
 
 
 def of_chat(chat: Chat, dialect: str) -> bytes:
