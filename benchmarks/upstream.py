@@ -181,11 +181,14 @@ class Upstream(asyncio.Protocol):
         self._transport.write(b"0\r\n\r\n")
 
 
+async def start(port: int) -> asyncio.Server:
+    """On the running loop; port 0 takes any that is free."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(Upstream, "127.0.0.1", port, backlog=4096)
+
+
 async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(
-        Upstream, "127.0.0.1", port, backlog=4096
-    )
-    await server.serve_forever()
+    await (await start(port)).serve_forever()
 
 
 if __name__ == "__main__":
