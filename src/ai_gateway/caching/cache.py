@@ -180,7 +180,7 @@ class Cache:
         if slot is None or not fresh(slot.entry, asking.directives):
             return False
         account(outcome, slot.entry, "hit", time())
-        told = slot.told.get(asking.form) or self._tell_anew(asking, slot)
+        told = slot.told(asking.form) or self._tell_anew(asking, slot)
         await send(told, asking.form, outcome, reply)
         return True
 

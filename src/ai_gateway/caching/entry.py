@@ -24,7 +24,7 @@ _refusal = pattern(rb'"refusal"\s*:\s*(?!null|"refusal")')
 """A refusal with words in it. Inside a text its quotes would be escaped, so only a member matches."""
 
 
-class Entry(Struct, frozen=True, kw_only=True, array_like=True):
+class Entry(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     form: Form
     body: bytes
     provider: str

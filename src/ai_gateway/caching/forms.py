@@ -19,7 +19,7 @@ from ai_gateway.model.chat import Chat
 from ai_gateway.model.usage import Usage
 
 
-class Form(Struct, frozen=True, array_like=True):
+class Form(Struct, frozen=True, array_like=True, gc=False):
     operation: Operation
     dialect: str
     stream: bool = False
@@ -27,7 +27,7 @@ class Form(Struct, frozen=True, array_like=True):
     """Of a stream: it holds the usage. (What is whole always does.)"""
 
 
-class Told(Struct, frozen=True):
+class Told(Struct, frozen=True, gc=False):
     body: bytes
     notes: tuple[str, ...] = ()
 

@@ -8,6 +8,8 @@ from .forms import Form, Told
 
 SLOT_BYTES = 700
 """What a slot takes beside the bytes of its answers: objects, the key, a place in the table."""
+_LOOKED_AT = 2
+"""Old answers that are looked at for each new one, so that they go twice as fast as they come."""
 DOMINANT_SHARE = 8
 """An answer larger than this part of the whole is not kept: it would push too much out."""
 
@@ -15,13 +17,25 @@ DOMINANT_SHARE = 8
 class Slot:
     """One answer, in every form in which it has been asked for."""
 
-    __slots__ = ("entry", "expires", "size", "told")
+    __slots__ = ("_others", "entry", "expires", "size")
 
     def __init__(self, entry: Entry, expires: float) -> None:
         self.entry = entry
         self.expires = expires
-        self.told: dict[Form, Told] = {entry.form: Told(entry.body, entry.notes)}
         self.size = SLOT_BYTES + len(entry.body)
+        self._others: dict[Form, Told] | None = None
+
+    def told(self, form: Form) -> Told | None:
+        """The answer in this form, where it has been told in it."""
+        if form == self.entry.form:
+            return Told(self.entry.body, self.entry.notes)
+        return None if self._others is None else self._others.get(form)
+
+    def keep(self, form: Form, told: Told) -> None:
+        if self._others is None:
+            self._others = {}
+        self._others[form] = told
+        self.size += len(told.body)
 
 
 class MemoryStore:
@@ -48,19 +62,20 @@ class MemoryStore:
         return slot
 
     def put(self, key: str, entry: Entry, ttl: float) -> None:
-        slot = Slot(entry, self._clock() + ttl)
+        now = self._clock()
+        slot = Slot(entry, now + ttl)
         if slot.size * DOMINANT_SHARE > self._max_bytes:
             return
         self.delete(key)
         self._slots[key] = slot
         self.bytes += slot.size
         self._shrink()
+        self._drop_expired(now)
 
     def keep_told(self, key: str, slot: Slot, form: Form, told: Told) -> None:
         """Keeps another form of an answer at hand, as long as the answer itself."""
-        if self._slots.get(key) is slot and form not in slot.told:
-            slot.told[form] = told
-            slot.size += len(told.body)
+        if self._slots.get(key) is slot and slot.told(form) is None:
+            slot.keep(form, told)
             self.bytes += len(told.body)
             self._shrink()
 
@@ -82,6 +97,17 @@ class MemoryStore:
         for key in found:
             self.delete(key)
         return len(found)
+
+    def _drop_expired(self, now: float) -> None:
+        """Looks at the oldest alone, which as a rule are the first to expire: what nobody asks for again
+        does not stay until its place is needed."""
+        for _ in range(_LOOKED_AT):
+            oldest = next(iter(self._slots))
+            if self._slots[oldest].expires > now:
+                return
+            self.delete(oldest)
+            if not self._slots:
+                return
 
     def _shrink(self) -> None:
         while self.bytes > self._max_bytes:

@@ -99,7 +99,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.decode
 
 
-class Question(Struct, frozen=True):
+class Question(Struct, frozen=True, gc=False):
     digest: bytes
     portable: bool
     """The answer can be told in every dialect, whole or as a stream. False where the call says what

@@ -20,9 +20,13 @@ def cost_of(usage: Usage, prices: Prices) -> Decimal:
         usage.cache_write_1h_tokens,
     )
     audio_in, audio_out = usage.input_audio_tokens, usage.output_audio_tokens
-    plain_in = max(0, size - read - short - long - audio_in)
-    plain_out = max(0, usage.output_tokens - audio_out)
-    total = plain_in * _at(prices.input, size) + plain_out * _at(prices.output, size)
+    plain_in = size - read - short - long - audio_in
+    plain_out = usage.output_tokens - audio_out
+    total = _ZERO
+    if plain_in > 0:
+        total = plain_in * _at(prices.input, size)
+    if plain_out > 0:
+        total += plain_out * _at(prices.output, size)
     if read:
         total += read * _at(prices.cache_read or prices.input, size)
     if short:

@@ -37,8 +37,7 @@ def demand_of(
     dollars = 0
     if usd:
         usage = Usage(input_tokens=size.input_tokens, output_tokens=output)
-        dollars = max(
-            (nano_dollars(cost_of(usage, m.prices)) for m in models if m.prices is not None),
-            default=0,
-        )
+        for model in models:
+            if model.prices is not None:
+                dollars = max(dollars, nano_dollars(cost_of(usage, model.prices)))
     return Demand(size.input_tokens + output, dollars)

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens by kind, with *inclusive* totals, as OpenAI counts.
 
     `input_tokens` includes cache reads and writes (Anthropic reports them apart; its dialect adds

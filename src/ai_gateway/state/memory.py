@@ -60,10 +60,11 @@ class MemoryState:
         now = self._clock()
         levels: list[float] = []
         refused_by, wait = -1, 0.0
+        takes = claim.takes
         for at, bucket in enumerate(claim.buckets):
             level = self._level(bucket, now)
             levels.append(level)
-            lacking = claim.takes[at] - level
+            lacking = takes[at] - level
             if lacking > 0:
                 needed = lacking / bucket.refill if bucket.refill > 0 else inf
                 if needed >= wait:
@@ -94,8 +95,9 @@ class MemoryState:
                 value=value,
             )
         for at, bucket in enumerate(claim.buckets):
-            levels[at] -= claim.takes[at]
-            self._put(bucket, levels[at], now)
+            if takes[at] > 0:
+                levels[at] -= takes[at]
+                self._put(bucket, levels[at], now)
         for at, quota in enumerate(claim.quotas):
             reserve = claim.reserves[at]
             self._sums[quota.key].held += reserve
@@ -190,8 +192,10 @@ class MemoryState:
         kept = self._levels.get(bucket.key)
         if kept is None:
             return bucket.capacity
-        gained = max(0.0, now - kept.at) * bucket.refill
-        return min(bucket.capacity, kept.level + gained)
+        level = kept.level
+        if now > kept.at:
+            level += (now - kept.at) * bucket.refill
+        return bucket.capacity if level > bucket.capacity else level
 
     def _put(self, bucket: Bucket, level: float, now: float) -> None:
         kept = self._levels.get(bucket.key)
