@@ -18,7 +18,7 @@ from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
-from .body import CallerLeft, linger, read_body
+from .body import CallerLeft, linger, read_body, too_large
 from .last_resort import LastResort, shutting_down
 from .reply import AsgiReply
 
@@ -170,7 +170,7 @@ class CallEndpoint:
         status = 499
         self._metrics.in_flight += 1
         try:
-            request = await self._read(scope, receive, headers, request_id, received)
+            request = await self._read(scope, receive, reply, headers, request_id, received)
             status = (await self._pipeline.run(request, reply)).status
         except GatewayError as error:
             status = error.status
@@ -196,6 +196,7 @@ class CallEndpoint:
         self,
         scope: Scope,
         receive: Receive,
+        reply: AsgiReply,
         headers: Mapping[bytes, bytes],
         request_id: str,
         received: float,
@@ -227,7 +228,11 @@ class CallEndpoint:
                 field="alt",
                 code="unsupported_parameter",
             )
-        body = await read_body(receive, headers, self._max_body_bytes)
+        body = reply.request_body()
+        if body is None:
+            body = await read_body(receive, headers, self._max_body_bytes)
+        elif len(body) > self._max_body_bytes:
+            raise too_large(self._max_body_bytes)
         return Request(
             id=request_id,
             operation=route.operation,

@@ -74,6 +74,7 @@ def _is_near_the_limit(transport: asyncio.Transport) -> bool:
 class GatewayProtocol(HttpToolsProtocol):
     carrier: asyncio.Task[Any] | None = None
     """The task that carries the call in hand, while its caller's leaving should cancel it."""
+    url: bytes
     _in_head = False
     _head_bytes = 0
     """What the lines of the head came to, as far as they have been parsed."""

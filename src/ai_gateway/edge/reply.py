@@ -45,6 +45,16 @@ class AsgiReply:
         self.streaming = False
         """A stream is under way, not yet ended."""
 
+    def request_body(self) -> bytes | None:
+        """The request's body where all of it is here already, as it is for all but large ones."""
+        cycle = self._cycle
+        if cycle is None or cycle.more_body or cycle.disconnected or cycle.flow.read_paused:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        cycle.message_event.clear()
+        return body
+
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
     ) -> None:
