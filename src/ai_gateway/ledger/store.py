@@ -20,30 +20,32 @@ _HOUR_MS = 3_600_000
 
 _MOST_TAGS = 8
 """Of a call that are summed up: a key's own come first."""
-_ADDED_UP = (
-    "f.provider, f.model, f.error, f.cache, f.input_tokens, f.output_tokens, f.cache_read_tokens, "
-    "f.cache_write_tokens, f.reasoning_tokens, f.audio_tokens, f.cost_pico, f.saved_pico, f.duration_us"
-)
+_EACH = ", ".join(f"f.{name}" for name in _SUMS)
 
-# From rows of `usage` called f to rows of `usage_hourly`: one for each scope the call belongs to.
+# From rows of `usage` to rows of `usage_hourly`: one for each scope the calls belong to. Summed by the
+# finest key first: a batch is hundreds of calls, and few keys.
 _ROLL_UP = f"""
+    WITH summed AS (
+        SELECT tenant, "user", key_id, route, tags, at / {_HOUR_MS} AS hour, provider, model,
+               COUNT(*) AS calls, COUNT(error) AS errors,
+               SUM(CASE WHEN cache IN ('hit', 'semantic', 'joined') THEN 1 ELSE 0 END) AS cached,
+               {", ".join(f"SUM(COALESCE({name}, 0)) AS {name}" for name in _SUMS[3:])}
+        FROM {{fresh}} AS r
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    )
     SELECT f.scope, f.tenant, f.subject, f.hour, f.provider, f.model,
-           COUNT(*), SUM(CASE WHEN f.error IS NULL THEN 0 ELSE 1 END),
-           SUM(CASE WHEN f.cache IN ('hit', 'semantic', 'joined') THEN 1 ELSE 0 END),
-           SUM(f.input_tokens), SUM(f.output_tokens), SUM(f.cache_read_tokens),
-           SUM(f.cache_write_tokens), SUM(f.reasoning_tokens), SUM(f.audio_tokens),
-           SUM(COALESCE(f.cost_pico, 0)), SUM(COALESCE(f.saved_pico, 0)), SUM(f.duration_us)
+           {", ".join(f"SUM(f.{name})" for name in _SUMS)}
     FROM (
         SELECT s.scope, CASE WHEN s.scope = 'all' THEN '' ELSE f.tenant END AS tenant,
                CASE s.scope WHEN 'key' THEN f.key_id WHEN 'user' THEN f."user"
                             WHEN 'route' THEN f.route ELSE '' END AS subject,
-               f.at / {_HOUR_MS} AS hour, {_ADDED_UP}
-        FROM {{fresh}} AS f CROSS JOIN {{scopes}}
+               f.hour, f.provider, f.model, {_EACH}
+        FROM summed AS f CROSS JOIN {{scopes}}
         WHERE (s.scope <> 'key' OR f.key_id IS NOT NULL)
           AND (s.scope <> 'route' OR f.route IS NOT NULL)
         UNION ALL
-        SELECT 'tag', f.tenant, t.value, f.at / {_HOUR_MS}, {_ADDED_UP}
-        FROM {{fresh}} AS f {{tags}}
+        SELECT 'tag', f.tenant, t.value, f.hour, f.provider, f.model, {_EACH}
+        FROM summed AS f {{tags}}
         WHERE f.tags IS NOT NULL
     ) AS f
     GROUP BY 1, 2, 3, 4, 5, 6
@@ -87,20 +89,24 @@ def _postgresql() -> list[TextClause]:
 
 
 def _sqlite() -> list[TextClause]:
-    """The sums first, of what is not there yet; the transaction holds the only write lock."""
-    fields = ", ".join(f"""json_extract(value, '$.{name}') AS "{name}" """ for name in _COLUMNS)
-    batch = f"(SELECT {fields} FROM json_each(:batch) GROUP BY json_extract(value, '$.id'))"
-    fresh = f"SELECT * FROM {batch} AS b WHERE b.id NOT IN (SELECT id FROM usage)"
-    each = " UNION ".join(f"SELECT '{scope}' AS scope" for scope in _SCOPES)
-    scopes = f"({each}) AS s"
+    """The batch is read once, into a table of the connection's own; what is in `usage` already leaves
+    it; then the sums, and the rows. The transaction holds the only write lock."""
+    own = ", ".join(f'"{name}"' for name in _COLUMNS)
+    fields = ", ".join(f"json_extract(value, '$.{name}')" for name in _COLUMNS)
+    scopes = " UNION ".join(f"SELECT '{scope}' AS scope" for scope in _SCOPES)
     tags = f"JOIN json_each(f.tags) AS t ON t.key < {_MOST_TAGS}"
-    select = _ROLL_UP.format(fresh="fresh", scopes=scopes, tags=tags)
+    roll_up = _ROLL_UP.format(fresh="temp.fresh", scopes=f"({scopes}) AS s", tags=tags)
     return [
-        text(f"WITH fresh AS ({fresh}) {_INTO_HOURLY} {select} {_ON_CONFLICT}"),
+        text(f"CREATE TEMP TABLE IF NOT EXISTS fresh ({own}, PRIMARY KEY (id)) WITHOUT ROWID"),
+        text("DELETE FROM temp.fresh"),
+        # Grouped, a row's JSON is taken apart once and not once a column.
         text(
-            f"INSERT INTO usage ({_NAMES}) SELECT {_NAMES} FROM {batch} AS b WHERE true "
-            "ON CONFLICT (id) DO NOTHING"
+            f"INSERT INTO temp.fresh SELECT {fields} FROM json_each(:batch) "
+            "GROUP BY json_extract(value, '$.id')"
         ),
+        text("DELETE FROM temp.fresh WHERE id IN (SELECT id FROM usage)"),
+        text(f"{_INTO_HOURLY} {roll_up} {_ON_CONFLICT}"),
+        text(f"INSERT INTO usage ({_NAMES}) SELECT {_NAMES} FROM temp.fresh"),
     ]
 
 
@@ -110,4 +116,5 @@ _STATEMENTS: dict[str, list[TextClause]] = {"postgresql": _postgresql(), "sqlite
 async def keep(connection: AsyncConnection, batch: str) -> None:
     """`batch` is a JSON array of `UsageRecord`s. All of it or, by an exception, nothing."""
     for statement in _STATEMENTS[connection.dialect.name]:
-        await connection.execute(statement, {"batch": batch})
+        given = {"batch": batch} if ":batch" in statement.text else None
+        await connection.execute(statement, given)
