@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Process
+from .conftest import Process, start_gateway
 
 HERE = Path(__file__).parent / "node"
 
@@ -64,3 +64,25 @@ def test_vercels_ai_sdk(gateway: Process, model: str) -> None:
         assert "sunny in example" in dialect["after"]
         assert dialect["structured"] == {"name": "example", "people": 1}
     assert (said["error"], said["dimensions"]) == (404, [1536, 1536])
+
+
+@pytest.mark.usefixtures("installed")
+def test_openais_sdk_beyond_chat(directory: Path) -> None:
+    gateway = start_gateway(directory)
+    try:
+        done = subprocess.run(
+            ["node", "openai_rest.mjs", gateway.url + "/v1"],
+            cwd=HERE,
+            capture_output=True,
+            check=True,
+            timeout=90,
+        )
+    finally:
+        gateway.stop()
+    said = json.loads(done.stdout)
+    assert "Hello from Node" in said["response"]
+    assert "sunny in example" in said["ran_tools"]
+    assert "from a batch" in said["answered"]
+    assert (said["dimensions"], said["batch"], said["heard"]) == ([1536] * 2, "completed", "string")
+    assert said["error"] == "model"
+    assert all(said.values()), said
