@@ -1,5 +1,6 @@
 """The project itself: locks, layers, words."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -63,6 +64,15 @@ def test_every_lock_file_of_npm_is_without_addresses() -> None:
     for path in ROOT.glob("tests/**/package-lock.json"):
         if "node_modules" not in path.parts:
             assert '"resolved"' not in path.read_text()
+
+
+def test_every_client_that_is_run_is_in_its_document() -> None:
+    page = (ROOT / "docs/clients.md").read_text()
+    python = (ROOT / "requirements/clients.in").read_text().splitlines()
+    named = [re.split(r"[\[<]", line)[0] for line in python if line and line[0] != "#"]
+    node = json.loads((ROOT / "tests/clients/node/package.json").read_text())["dependencies"]
+    missing = [name for name in (*named, *node) if f"`{name}`" not in page]
+    assert missing == ["zod"]  # which only writes schemas
 
 
 def test_every_make_target_says_what_it_is_for() -> None:
