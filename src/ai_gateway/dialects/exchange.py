@@ -8,7 +8,7 @@ both speak the same dialect the bytes are relayed; else they go through `ai_gate
 from typing import Protocol
 
 from msgspec import Raw, Struct
-from msgspec.json import encode
+from msgspec.json import Decoder, encode
 from msgspec.structs import replace
 
 from ai_gateway.model.answer import StopReason
@@ -35,6 +35,7 @@ from .registry import DIALECTS, EMBEDDING_DIALECTS, PROVIDER_DIALECTS
 from .relayed import peek_relayed, peek_relayed_answer, rewrite_relayed
 from .token_estimate import estimate_tokens, tokens_of_bytes
 
+_fields = Decoder(dict[str, Raw])
 _LARGE = 32 * 1024
 """Bytes from which a request is read to guess its tokens."""
 _MOST_CHOICES = 128
@@ -166,11 +167,30 @@ class ChatExchange:
         try:
             if provider == caller.name and not any(m in self._body for m in caller.foreign_marks):
                 return Rendered(caller.rewrite(self._peek, self._body, target))
+            if provider == caller.name:
+                return self._without_foreign_marks(target)
             rendered = PROVIDER_DIALECTS[provider].render_request(self.chat, target)
         except Untranslatable as error:
             raise _in_callers_words(error, caller) from None
         left_out = tuple(f"{name} left out in translation" for name in self.chat.left_out)
         return Rendered(rendered.body, rendered.notes + left_out)
+
+    def _without_foreign_marks(self, target: RenderTarget) -> Rendered:
+        """The call in its own dialect, written anew for want of another maker's reasoning; the
+        fields that only this dialect knows come along. Raises Untranslatable."""
+        chat, fields = self.chat, self._peek.fields
+        own = {
+            name: value for name, value in (chat.extras | chat.left_out).items() if name in fields
+        }
+        others = {name: value for name, value in chat.extras.items() if name not in own}
+        rendered = self._caller.render_request(replace(chat, extras=others), target)
+        notes = rendered.notes + tuple(
+            f"{name} left out in translation" for name in chat.left_out if name not in own
+        )
+        if not own:
+            return Rendered(rendered.body, notes)
+        written = _fields.decode(rendered.body)
+        return Rendered(encode({**written, **own}), notes)
 
     def _keeps_to_first_call(self, provider: ProviderDialect) -> bool:
         return self.chat.parallel_tool_calls is False and not provider.one_call_at_a_time

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
+from ai_gateway.dialects.exchange import open_exchange
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.dialects.sse import ServerSentEvent, parse_events
 from ai_gateway.model.errors import Untranslatable
@@ -498,6 +499,65 @@ def test_what_tools_show_follows_the_last_of_their_results_as_the_users() -> Non
         ],
     }
     assert any("what tools showed" in note for note in rendered.notes)
+
+
+FOREIGN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "anthropic_messages",
+        {
+            "max_tokens": 9,
+            "context_management": {"edits": []},
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": [
+                    {"type": "thinking", "thinking": "h", "signature": "openai_responses#rs_1:abc"},
+                    {"type": "text", "text": "so"}]},
+                {"role": "user", "content": "go on"},
+            ],
+        },
+        {"context_management": {"edits": []}, "model": "m"},
+    ),
+    (
+        "openai_responses",
+        {
+            "store": True,
+            "prompt_cache_key": "k",
+            "input": [
+                {"type": "reasoning", "summary": [], "encrypted_content": "anthropic_messages#abc"},
+                {"role": "user", "content": "hi"},
+            ],
+        },
+        {"store": True, "prompt_cache_key": "k", "model": "m"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dialect", "given", "expected"), FOREIGN)
+def test_what_only_a_dialect_knows_stays_where_anothers_reasoning_is_left_out(
+    dialect: str, given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    body = json.dumps({"model": "asked", **given}).encode()
+    rendered = open_exchange("chat", dialect, body, now=0).request(dialect, NEW)
+    found = json.loads(rendered.body)
+    assert {name: found[name] for name in expected} == expected
+    assert b"#" not in rendered.body
+    assert not any(name in note for note in rendered.notes for name in expected)
+
+
+@pytest.mark.parametrize("provider", ["openai_chat", "openai_responses", "gemini", "cohere", "bedrock_converse"])  # fmt: skip
+def test_what_only_claude_manages_is_left_out_for_every_other_provider_and_said(
+    provider: str,
+) -> None:
+    given = {
+        "model": "asked",
+        "max_tokens": 9,
+        "context_management": {"edits": []},
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+    exchange = open_exchange("chat", "anthropic_messages", json.dumps(given).encode(), now=0)
+    rendered = exchange.request(provider, NEW)
+    assert b"context_management" not in rendered.body
+    assert "context_management left out: the provider has no like of it" in rendered.notes
 
 
 def test_thinking_in_a_history_is_noted_where_it_cannot_be_sent() -> None:

@@ -56,6 +56,11 @@ _HARMLESS_EXTRAS: dict[str, tuple[bytes, ...]] = {
     "prompt_cache_key": (),
     "prompt_cache_retention": (),
     "safety_identifier": (),
+    # Messages' own, on their way to another cloud's Claude.
+    "betas": (),
+    "cache_control": (),
+    "container": (),
+    "context_management": (),
     "store": (b"false",),
     "modalities": (b'["text"]',),
 }

@@ -5,6 +5,7 @@ from msgspec.json import encode
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
 from ai_gateway.dialects.first_call import NOTE as FIRST_CALL_NOTE
 from ai_gateway.dialects.inexpressible import refuse_inexpressible
+from ai_gateway.dialects.shown_by_tools import with_shown_apart
 from ai_gateway.model.chat import Chat, OpaqueTool, Reasoning, Tool
 from ai_gateway.model.content import (
     Document,
@@ -73,7 +74,11 @@ class RequestRenderer:
         refuse_inexpressible(chat, _NOT_EXPRESSIBLE, _HARMLESS_EXTRAS, self._note)
         out: dict[str, object] = {
             "model": self._target.model,
-            "messages": [rendered for m in chat.messages for rendered in self._message(m)],
+            "messages": [
+                rendered
+                for message in with_shown_apart(chat.messages, self._note)
+                for rendered in self._message(message)
+            ],
             "stream": chat.stream,
         }
         self._tools(out)
@@ -201,13 +206,6 @@ class RequestRenderer:
 
     def _result(self, result: ToolResult) -> dict[str, object]:
         self._look_at_cache(result)
-        for part in result.parts:
-            if not isinstance(part, Text):
-                raise Untranslatable(
-                    part.path if isinstance(part, Opaque) else "messages",
-                    "The chosen model's API takes only text in tool results. "
-                    "Send the rest as a user turn.",
-                )
         text = "".join(p.text for p in result.parts if isinstance(p, Text))
         if result.is_error:
             self._note("tool_result.is_error carried as text: the provider has no such mark")

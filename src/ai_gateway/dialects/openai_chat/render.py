@@ -2,11 +2,11 @@
 
 from msgspec import Raw
 from msgspec.json import decode, encode
-from msgspec.structs import replace
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
 from ai_gateway.dialects.efforts import effort_of
 from ai_gateway.dialects.inexpressible import note_verbosity
+from ai_gateway.dialects.shown_by_tools import with_shown_apart
 from ai_gateway.model.chat import Chat, OpaqueTool, ResponseFormat, Tool, ToolChoice
 from ai_gateway.model.content import (
     Document,
@@ -32,7 +32,6 @@ _HARMLESS = frozenset({"user", "stream_options"})
 _SERVICE_TIERS = {"standard_only": "default"}
 
 CACHE_NOTE = "cache_control ignored: the provider caches by itself"
-SHOWN_NOTE = "what tools showed was sent as the user's: the provider takes text in tool results"
 THINKING_NOTE = "thinking left out of the history: the provider does not take it back"
 
 
@@ -49,7 +48,7 @@ def render_request(chat: Chat, target: RenderTarget) -> Rendered:
     notes = _Notes()
     _refuse_inexpressible(chat, notes)
     messages: list[dict[str, object]] = []
-    for message in _with_shown_apart(chat.messages, notes):
+    for message in with_shown_apart(chat.messages, notes.add):
         messages += _message(message, target, notes)
     out: dict[str, object] = {"model": target.model, "messages": messages}
     if chat.max_tokens is not None:
@@ -116,32 +115,6 @@ def _refuse_inexpressible(chat: Chat, notes: _Notes) -> None:
                 name, f"The chosen model's API has nothing like {name}. Leave it out."
             )
         notes.add(f"{name} left out: the provider has no like of it")
-
-
-def _with_shown_apart(messages: tuple[Message, ...], notes: _Notes) -> list[Message]:
-    """What tool results show beside text, Chat takes in the user's turns only: behind the last of the
-    results, which must follow each other."""
-    out: list[Message] = []
-    shown: list[Part] = []
-    for message in messages:
-        results = [p for p in message.parts if isinstance(p, ToolResult)]
-        for result in results:
-            beside = [p for p in result.parts if not isinstance(p, Text)]
-            if beside:
-                shown += [Text(text=f"Shown by the tool call {result.call_id}:"), *beside]
-        rest = [p for p in message.parts if not isinstance(p, ToolResult)]
-        if shown and rest:
-            if message.role == "user":
-                message = replace(message, parts=(*results, *shown, *rest))
-            else:
-                out.append(Message(role="user", parts=tuple(shown)))
-            shown = []
-            notes.add(SHOWN_NOTE)
-        out.append(message)
-    if shown:
-        out.append(Message(role="user", parts=tuple(shown)))
-        notes.add(SHOWN_NOTE)
-    return out
 
 
 def _message(message: Message, target: RenderTarget, notes: _Notes) -> list[dict[str, object]]:

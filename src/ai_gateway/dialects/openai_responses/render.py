@@ -44,7 +44,8 @@ _CARRIED = frozenset(
     {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "store"}
 )
 """Extras of Chat that have the same name and meaning here."""
-_HARMLESS_EXTRAS = frozenset({"betas", "container", "context_management", "modalities"})
+_HARMLESS_EXTRAS = frozenset({"betas", "cache_control", "container", "context_management"})
+_SAYS_NOTHING = {"modalities": b'["text"]'}
 
 
 class RequestRenderer:
@@ -107,7 +108,10 @@ class RequestRenderer:
                     name, f"The chosen model's API has nothing like {name}. Leave it out."
                 )
         for name, value in self._chat.extras.items():
-            if bytes(value) == b"null" or name in _HARMLESS_EXTRAS:
+            if bytes(value) in (b"null", _SAYS_NOTHING.get(name)):
+                continue
+            if name in _HARMLESS_EXTRAS:
+                self._note(f"{name} left out: the provider has no like of it")
                 continue
             if name not in _CARRIED:
                 raise Untranslatable(
