@@ -23,6 +23,7 @@ CITY = {"name": "example", "people": 1}
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(
         not (VENV / "llm").exists(), reason="no .venv-clients here (`make test-clients` makes it)"
     ),

@@ -13,6 +13,7 @@ HERE = Path(__file__).parent / "node"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(
         shutil.which("node") is None or shutil.which("npm") is None,
         reason="Node and npm are not on this machine",
