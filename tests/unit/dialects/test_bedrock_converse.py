@@ -182,6 +182,29 @@ def test_a_mark_for_the_prompt_cache_keeps_its_time() -> None:
     assert out["messages"][0]["content"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
 
 
+def test_a_mark_inside_a_tools_result_is_set_behind_it() -> None:
+    text = {"type": "text", "text": "42", "cache_control": {"type": "ephemeral"}}
+    asked = {
+        "model": "m",
+        "max_tokens": 9,
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [text]}]},
+        ],
+    }  # fmt: skip
+    exchange = open_exchange("chat", "anthropic_messages", json.dumps(asked).encode(), now=0)
+    out = json.loads(exchange.request("bedrock_converse", TARGET).body)
+    result, point = out["messages"][2]["content"]
+    assert result["toolResult"]["content"] == [{"text": "42"}]
+    assert point == {"cachePoint": {"type": "default"}}
+    report = ParamValidator().validate(
+        {"modelId": "m", **out}, SERVICE.operation_model("Converse").input_shape
+    )
+    assert not report.has_errors(), report.generate_report()
+
+
 def test_documents_of_one_name_get_names_of_their_own() -> None:
     data = "data:application/pdf;base64,JVBERi0="
     files = [{"type": "file", "file": {"filename": "a  b", "file_data": data}}] * 2

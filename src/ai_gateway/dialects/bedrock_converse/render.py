@@ -81,9 +81,18 @@ def _contents(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for block in blocks:
         out.append(_content(block))
-        if "cache_control" in block:
-            out.append(_cache_point(block["cache_control"]))
+        mark = block.get("cache_control") or _mark_within(block)
+        if mark:
+            out.append(_cache_point(mark))
     return out
+
+
+def _mark_within(block: dict[str, Any]) -> dict[str, Any] | None:
+    """A tool's result holds no cache points: one inside it is set right behind it."""
+    content = block.get("content")
+    if block.get("type") != "tool_result" or not isinstance(content, list):
+        return None
+    return next((b["cache_control"] for b in reversed(content) if "cache_control" in b), None)
 
 
 def _cache_point(mark: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +173,7 @@ def _document(block: dict[str, Any]) -> dict[str, Any]:
 
 def _tool_result(block: dict[str, Any]) -> dict[str, Any]:
     content = block.get("content", [])
-    inner = [{"text": content}] if isinstance(content, str) else _contents(content)
+    inner = [{"text": content}] if isinstance(content, str) else [_content(b) for b in content]
     out: dict[str, Any] = {"toolUseId": block["tool_use_id"], "content": inner}
     if block.get("is_error") is not None:
         out["status"] = "error" if block["is_error"] else "success"
