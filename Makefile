@@ -111,6 +111,10 @@ faults: $(VENV)/dev ## Run every fault and abuse of docs/reliability.md and writ
 bench: $(VENV)/dev ## Measure the gateway beside its limit (see benchmarks/)
 	$(BIN)/python -m benchmarks
 
+.PHONY: performance
+performance: $(VENV)/dev ## Measure everything and write docs/performance.md (PEERS=1: beside other gateways)
+	$(BIN)/python -m benchmarks.report $(if $(PEERS),--peers)
+
 .PHONY: benchmark
 benchmark: $(VENV)/dev ## Load the gateway as benchmarks/load_test.json says (URL=, KEY= for one that runs)
 	$(BIN)/python -m benchmarks.load_test $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))

@@ -6,9 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,18 +21,19 @@ HAPROXY_PORT = 19803
 PYTHON = os.environ.get("BENCH_PYTHON", sys.executable).split()
 """The interpreter that runs the gateway, e.g. one built with profile-guided optimisation."""
 
+EMPTY: Mapping[str, str] = {}
 GATEWAY_CORE = 0
 LOAD_CORE = 1 if (os.cpu_count() or 1) > 1 else 0
 
 
-def _pinned(core: int, arguments: list[str], **environ: str) -> "subprocess.Popen[bytes]":
+def pinned(cores: set[int], arguments: list[str], **environ: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         arguments,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), **environ},
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
 
 
@@ -52,7 +52,7 @@ def load_process(*arguments: str) -> "subprocess.Popen[bytes]":
 
 
 @contextmanager
-def _running(process: "subprocess.Popen[bytes]") -> Generator[int, None, None]:
+def running(process: "subprocess.Popen[bytes]") -> Generator[int, None, None]:
     try:
         yield process.pid
     finally:
@@ -62,21 +62,25 @@ def _running(process: "subprocess.Popen[bytes]") -> Generator[int, None, None]:
 
 @contextmanager
 def upstream() -> Generator[str, None, None]:
-    process = _pinned(LOAD_CORE, [sys.executable, "-m", "benchmarks.upstream", str(UPSTREAM_PORT)])
-    with _running(process):
+    process = pinned({LOAD_CORE}, [sys.executable, "-m", "benchmarks.upstream", str(UPSTREAM_PORT)])
+    with running(process):
         wait_until_answers(f"http://127.0.0.1:{UPSTREAM_PORT}")
         yield f"http://127.0.0.1:{UPSTREAM_PORT}"
 
 
 @contextmanager
 def gateway(
-    upstream_url: str, key: str = "", **environ: str
+    upstream_url: str,
+    key: str = "",
+    cores: Collection[int] = (GATEWAY_CORE,),
+    environ: Mapping[str, str] = EMPTY,
+    **more: str,
 ) -> Generator[tuple[int, float], None, None]:
     """As its user starts it, but for the cache: the bench asks the same again and again. Gives its
     process and the seconds until its first answer."""
     started = time.perf_counter()
-    process = _pinned(
-        GATEWAY_CORE,
+    process = pinned(
+        set(cores),
         [*PYTHON, "-m", "ai_gateway", "serve"],
         **{
             "PORT": str(GATEWAY_PORT),
@@ -89,9 +93,10 @@ def gateway(
             "RATE_LIMIT_REFILL_RATE": "1000000000",
             "CACHE_TTL": "0",
             **environ,
+            **more,
         },
     )
-    with _running(process) as pid:
+    with running(process) as pid:
         wait_until_answers(f"http://127.0.0.1:{GATEWAY_PORT}", key)
         yield pid, time.perf_counter() - started
 
@@ -109,25 +114,25 @@ def haproxy() -> Generator[bool, None, None]:
             f"listen bench\n bind 127.0.0.1:{HAPROXY_PORT}\n server u 127.0.0.1:{UPSTREAM_PORT}\n"
         )
         config.flush()
-        process = _pinned(GATEWAY_CORE, ["haproxy", "-f", config.name])
-        with _running(process):
+        process = pinned({GATEWAY_CORE}, ["haproxy", "-f", config.name])
+        with running(process):
             wait_until_answers(f"http://127.0.0.1:{HAPROXY_PORT}")
             yield True
 
 
-def wait_until_answers(url: str, key: str = "") -> None:
+def wait_until_answers(url: str, key: str = "", seconds: float = 60, **headers: str) -> None:
     """Until a chat call gets its 200."""
     request = urllib.request.Request(
         f"{url}/v1/chat/completions",
         body_of("chat"),
-        {"content-type": "application/json", "authorization": f"Bearer {key}"},
+        {"content-type": "application/json", "authorization": f"Bearer {key}", **headers},
     )
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(request, timeout=5):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             time.sleep(0.005)
     raise SystemExit(f"{url} did not answer")
 
@@ -142,3 +147,9 @@ def resident_kib(pid: int) -> int:
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def workers_of(pid: int) -> list[int]:
+    """A supervisor's processes; itself, where there is one process only."""
+    told = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in told] or [pid]

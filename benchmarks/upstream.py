@@ -3,7 +3,8 @@
     python -m benchmarks.upstream PORT
 
 `POST .../chat/completions` gives a 1.2 kB answer, or with `"stream":true` a stream; models whose name
-ends in `-slow` stream an event every 50 ms for as long as `SLOW_EVENTS` lasts. `POST .../messages` does
+ends in `-slow` stream an event every 50 ms for as long as `SLOW_EVENTS` lasts, those in `-still` one event
+and then nothing until the caller goes. `POST .../messages` does
 the same in Anthropic's dialect, `POST .../embeddings` gives a vector of 1,536 numbers in base64.
 """
 
@@ -158,6 +159,9 @@ class Upstream(asyncio.Protocol):
         elif b'"stream":true' in body or b'"stream": true' in body:
             if b"-slow" in body:
                 self._task = asyncio.get_running_loop().create_task(self._slowly())
+                return
+            if b"-still" in body:
+                self._transport.write(_STREAM_HEAD + _chunk(SLOW_EVENT))
                 return
             chunks = [_chunk(event) for event in CHAT_EVENTS]
             self._transport.write(_STREAM_HEAD)
