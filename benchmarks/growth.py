@@ -13,9 +13,11 @@ import sqlite3
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+
+from ai_gateway.access.keys import PREFIX, hash_of
 
 from . import servers, wrk
 from .features import CONFIG, KEY, features
@@ -41,48 +43,66 @@ def chat_lua(**how: object) -> str:
 
 
 def keys_and_tenants(bench: Bench, found: Figures) -> None:
-    """Keys of one tenant, then a tenant for each key, with limits by policy; one database, which grows."""
+    """Keys of one tenant, then a tenant for each key, with a budget each; one database, which grows."""
     most = 10_000 if bench.quick else 1_000_000
     environ = bench.sets.environ("on", ADMIN_KEY="admin-of-the-bench")
     with servers.gateway(bench.upstream, key=KEY, environ=environ) as (pid, _):
-        database = Path(environ["DATA_DIR"]) / "gateway.db"
-        have = 0
-        for count in (n for n in (10, 1000, 100_000, 1_000_000) if n <= most):
-            _insert_keys(database, "key", range(have + 1, count + 1))
-            have = count
-            found["keys/x"].append(count)
-            one, any_of_them = '"key-1"', f'"key-" .. math.random({count})'
-            for name, bearer in (("one of them", one), ("all of them", any_of_them)):
-                wrk.run(PORT, PATHS["chat"], chat_lua(bearer=bearer), 32, 1)
-                found[f"keys/{name}"].append(cost(pid, chat_lua(bearer=bearer), bench.seconds))
-        have = 0
-        for count in (10, 100, 1000, 10_000):
-            _insert_keys(database, "of", range(have + 1, count + 1), tenants=True)
-            have = count
-            found["tenants/x"].append(count)
-            bearer = f'"of-" .. math.random({count})'
-            wrk.run(PORT, PATHS["chat"], chat_lua(bearer=bearer), 32, 2)
-            found["tenants/all of them"].append(cost(pid, chat_lua(bearer=bearer), bench.seconds))
-
-
-def _insert_keys(path: Path, prefix: str, numbers: Iterable[int], *, tenants: bool = False) -> None:
-    policy = json.dumps({"budgets": [{"per": "tenant", "amount": 1000000, "period": "month"}]})
-    with sqlite3.connect(path, timeout=30) as database:
-        if tenants:
-            numbers = list(numbers)
-            database.executemany(
-                "INSERT INTO tenants (id, title, policy, metadata, disabled, created_at) "
-                "VALUES (?, 'bench', ?, '{}', 0, 0)",
-                ((f"tenant-{n}", policy) for n in numbers),
+        for title, tenants, counts in (
+            ("keys", False, [n for n in (10, 1000, 100_000, 1_000_000) if n <= most]),
+            ("tenants", True, [10, 100, 1000, 10_000]),
+        ):
+            # LuaJIT reads the keys: it cannot make one, whose end is a check sum.
+            listed = bench.sets.home / f"{title}.txt"
+            prologue = (
+                f'local keys={{}} for line in io.lines("{listed}") do keys[#keys + 1] = line end\n'
             )
+            have = 0
+            for count in counts:
+                numbers = range(have + 1, count + 1)
+                _insert_keys(
+                    Path(environ["DATA_DIR"]) / "gateway.db", title, numbers, tenants=tenants
+                )
+                with listed.open("a") as file:
+                    file.writelines(f"{key_of(title, n)}\n" for n in numbers)
+                have = count
+                found[f"{title}/x"].append(count)
+                for name, which in (("one of them", "1"), ("all of them", "math.random(#keys)")):
+                    if tenants and which == "1":
+                        continue
+                    lua = chat_lua(prologue=prologue, bearer=f"keys[{which}]")
+                    wrk.run(PORT, PATHS["chat"], lua, 32, 2)
+                    found[f"{title}/{name}"].append(cost(pid, lua, bench.seconds))
+
+
+def key_of(prefix: str, number: int) -> str:
+    """A key as the gateway makes them, but that anyone could guess it."""
+    text = PREFIX + f"{prefix}-{number}".rjust(43, "0")
+    return text + sha256(text.encode()).hexdigest()[:6]
+
+
+def _insert_keys(path: Path, prefix: str, numbers: Sequence[int], *, tenants: bool) -> None:
+    policy = json.dumps({"budgets": [{"per": "tenant", "amount": 1000000, "period": "month"}]})
+    database = sqlite3.connect(path, timeout=60)
+    # The gateway answers calls with the file's keys before it has made its tables.
+    until = time.monotonic() + 60
+    while not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'keys'").fetchall():
+        if time.monotonic() > until:
+            raise SystemExit("the gateway made no tables")
+        time.sleep(0.1)
+    with database:
+        database.executemany(
+            "INSERT OR IGNORE INTO tenants (id, title, policy, metadata, disabled, created_at) "
+            "VALUES (?, 'bench', ?, '{}', 0, 0)",
+            ((f"tenant-{n}", policy) for n in (numbers if tenants else (0,))),
+        )
         database.executemany(
             "INSERT INTO keys (id, tenant, hash, hint, name, policy, tags, metadata, disabled, "
             "created_at) VALUES (?, ?, ?, 'sk-gw-...', 'bench', '{}', '[]', '{}', 0, 0)",
             (
                 (
                     f"{prefix}_{n}",
-                    f"tenant-{n}" if tenants else "default",
-                    sha256(f"{prefix}-{n}".encode()).digest(),
+                    f"tenant-{n if tenants else 0}",
+                    hash_of(key_of(prefix, n).encode()),
                 )
                 for n in numbers
             ),
