@@ -267,7 +267,7 @@ def _fill(server: PostgreSQL, records: int, key_id: str) -> None:
                     - (n * 2592000000::numeric / {records})::bigint AS t
                   FROM generate_series({first + 1}, {min(first + chunk, records)}) AS n) AS g"""
         )
-    server.sql(roll_up_of("usage"))
+    server.sql(roll_up_of("usage", "postgresql"))
     server.sql("VACUUM ANALYZE usage_hourly")
     server.sql("ANALYZE usage")
 

@@ -1,11 +1,14 @@
-"""What open dashboards cost the calls: calls per second of the gateway's CPU, with and without them, in turns.
+"""What open dashboards cost the calls, and how long their pages wait.
 
-python -m benchmarks.dashboard [--pages 20] [--rounds 4] [--seconds 6]
+    python -m benchmarks.dashboard load [--pages 20] [--rounds 4] [--seconds 6]
+    python -m benchmarks.dashboard pages --database sqlite --records 1000000 [--chromium]
 
-Half of the pages show the overview, half the live calls; they ask as the pages' modules do.
+`load`: calls per second of the gateway's CPU, with pages open and without, in turns. Half of the pages
+show the overview, half the live calls; they ask as the pages' modules do. `pages`: `dashboard_pages`.
 """
 
 import argparse
+import asyncio
 import tempfile
 import threading
 import time
@@ -27,6 +30,9 @@ def fetch(path: str) -> None:
 
 
 def overview(closed: threading.Event) -> None:
+    """The sums every 15 seconds while calls come, and what comes in as events."""
+    running = threading.Thread(target=_listen, args=("/admin/usage/live", closed), daemon=True)
+    running.start()
     while not closed.wait(15 * 0.2):
         end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         week = urllib.parse.urlencode(
@@ -34,14 +40,17 @@ def overview(closed: threading.Event) -> None:
         )
         fetch(f"/admin/usage?{week}&group_by=day")
         fetch(f"/admin/usage?{week}&group_by=day,model")
-        fetch(f"/admin/usage?{week}&group_by=day")
-        fetch(f"/admin/latency?{week}&step=day")
+        fetch(f"/admin/latency?{week}&step=day&group_by=model")
         if closed.wait(15 * 0.8):
             return
 
 
 def calls(closed: threading.Event) -> None:
-    with urllib.request.urlopen(_asking("/admin/calls/live"), timeout=20) as answer:
+    _listen("/admin/calls/live", closed)
+
+
+def _listen(path: str, closed: threading.Event) -> None:
+    with urllib.request.urlopen(_asking(path), timeout=20) as answer:
         while not closed.is_set() and answer.readline():
             pass
 
@@ -74,10 +83,26 @@ def share(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pages", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=6)
+    parts = parser.add_subparsers(dest="part", required=True)
+    load = parts.add_parser("load")
+    load.add_argument("--pages", type=int, default=20)
+    load.add_argument("--rounds", type=int, default=4)
+    load.add_argument("--seconds", type=float, default=6)
+    pages = parts.add_parser("pages")
+    pages.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    pages.add_argument("--records", type=int, default=1_000_000)
+    pages.add_argument("--rounds", type=int, default=10)
+    pages.add_argument("--chromium", action="store_true")
     given = parser.parse_args()
+    if given.part == "pages":
+        from .dashboard_pages import run
+
+        asyncio.run(run(given))
+    else:
+        loaded(given)
+
+
+def loaded(given: argparse.Namespace) -> None:
     alone: list[float] = []
     watched: list[float] = []
     with (

@@ -1,11 +1,12 @@
-"""Percentiles of calls' times, reckoned in the database from a sample.
+"""Percentiles of calls' times, reckoned from a sample.
 
 Ids begin with the time. Each step (an hour, a day) is cut into parts, and of each part the last few calls
 are taken, by one short look at an index each: a busy hour costs what a quiet one does, and is seen from
 its beginning to its end.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -21,30 +22,10 @@ from .record import first_id
 SAMPLE = 250
 """Calls of a step."""
 MOST_STEPS = 100
-_MOST_PARTS = 240
-"""In all: SQLite takes no more than 500 in one statement."""
+_MOST_PARTS = 120
+"""In all, or a part for each step: SQLite takes no more than 500 in one statement."""
 _MOST_GROUPS = 50
 _CACHED = "('hit', 'semantic', 'joined')"
-
-# The value at place `int(part * count)` of the ordered ones, counted from nought.
-_RANKED = """
-    , many AS ({many}), ranked AS (
-        SELECT step, name, duration_us, first_token_us,
-               ROW_NUMBER() OVER (PARTITION BY step, name ORDER BY duration_us) AS place,
-               COUNT(*) OVER (PARTITION BY step, name) AS calls,
-               ROW_NUMBER() OVER (PARTITION BY step, name ORDER BY
-                   CASE WHEN first_token_us IS NULL THEN 1 ELSE 0 END, first_token_us) AS first_place,
-               COUNT(first_token_us) OVER (PARTITION BY step, name) AS streams
-        FROM many
-    )
-    SELECT step, name, MAX(calls) AS calls,
-           MIN(CASE WHEN place > 0.5 * calls THEN duration_us END) AS p50,
-           MIN(CASE WHEN place > 0.95 * calls THEN duration_us END) AS p95,
-           MIN(CASE WHEN place > 0.99 * calls THEN duration_us END) AS p99,
-           MIN(CASE WHEN first_place > 0.5 * streams THEN first_token_us END) AS first_p50,
-           MIN(CASE WHEN first_place > 0.95 * streams THEN first_token_us END) AS first_p95
-    FROM ranked GROUP BY step, name ORDER BY step, name
-"""
 
 
 class LatencyFilter(Struct, frozen=True, kw_only=True):
@@ -73,20 +54,44 @@ async def latency(
     times = _steps(start, end, step, timedelta(hours=utc_offset))
     statement, values = _statement(times, step, wanted, by)
     async with database.read() as connection:
-        rows = (await connection.execute(text(statement), values)).mappings().all()
-    found = {(row["step"], row["name"]): row for row in rows}
+        rows = [tuple(row) for row in (await connection.execute(text(statement), values)).all()]
+    # Some thousands of rows: sorting them is a few milliseconds that no call should wait for.
+    return await asyncio.to_thread(_reckoned, times, rows)
+
+
+_Times = tuple[list[int], list[int]]
+"""Of whole calls and of first tokens, in microseconds."""
+
+
+def _reckoned(times: list[datetime], rows: Sequence[tuple[Any, ...]]) -> LatencyReport:
+    """`rows`: (step, name or None, duration, first token or None) each."""
+    found: dict[tuple[int | None, str | None], _Times] = {}
+    for step, name, duration, first in rows:
+        places = [(None, None), (step, None)]
+        if name is not None:
+            places += [(None, name), (step, name)]
+        for place in places:
+            kept = found.get(place)
+            if kept is None:
+                kept = found[place] = ([], [])
+            kept[0].append(duration)
+            if first is not None:
+                kept[1].append(first)
+    for durations, firsts in found.values():
+        durations.sort()
+        firsts.sort()
 
     def told(name: str | None) -> list[LatencyStep]:
         return [_step(at, found.get((number, name))) for number, at in enumerate(times)]
 
-    names = [name for number, name in found if number == -1 and name is not None]
-    names.sort(key=lambda name: -found[-1, name]["calls"])
+    names = [name for step, name in found if step is None and name is not None]
+    names.sort(key=lambda name: -len(found[None, name][0]))
     return LatencyReport(
         sample=SAMPLE,
-        total=_step(None, found.get((-1, None))),
+        total=_step(None, found.get((None, None))),
         steps=told(None),
         groups=[
-            LatencyGroup(name=name, total=_step(None, found[-1, name]), steps=told(name))
+            LatencyGroup(name=name, total=_step(None, found[None, name]), steps=told(name))
             for name in names[:_MOST_GROUPS]
         ],
     )
@@ -127,8 +132,9 @@ def _statement(
         # As it stands in the list, quotes and all.
         values["tag"] = f"%{_escaped(encode(wanted.tag).decode())}%"
         rest += " AND tags LIKE :tag ESCAPE '!'"
-    asked = "" if by is None else f" AND (cache IS NULL OR cache NOT IN {_CACHED})"
-    name = "CAST(NULL AS VARCHAR(256))" if by is None else by
+    # What the cache answered says nothing of a provider, nor of its model.
+    asked = f"CASE WHEN cache IN {_CACHED} THEN NULL ELSE {by} END"
+    name = "NULL" if by is None else asked
     looks: list[str] = []
     for number, at in enumerate(times):
         for part in range(parts):
@@ -138,19 +144,9 @@ def _statement(
                 f"model, route, tags, cache FROM usage WHERE id >= '{first}' AND id < '{last}'{indexed} "
                 f"ORDER BY id DESC LIMIT {SAMPLE // parts}) AS q"
             )
-    sample = (
-        f"WITH looked AS ({' UNION ALL '.join(looks)}), sample AS (SELECT step, {name} AS name, "
-        f"duration_us, first_token_us, cache FROM looked WHERE true{rest})"
-    )
-    columns = "duration_us, first_token_us FROM sample"
-    nobody = "CAST(NULL AS VARCHAR(256)) AS name"
-    many = [f"SELECT step, {nobody}, {columns}", f"SELECT -1 AS step, {nobody}, {columns}"]
-    if by is not None:
-        many += [
-            f"SELECT step, name, {columns} WHERE true{asked}",
-            f"SELECT -1 AS step, name, {columns} WHERE true{asked}",
-        ]
-    return sample + _RANKED.format(many=" UNION ALL ".join(many)), values
+    union = " UNION ALL ".join(looks)
+    statement = f"SELECT step, {name}, duration_us, first_token_us FROM ({union}) AS looked"
+    return f"{statement} WHERE true{rest}", values
 
 
 def _escaped(text: str) -> str:
@@ -159,17 +155,18 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _step(start: datetime | None, row: Mapping[Any, Any] | None) -> LatencyStep:
-    def ms(name: str) -> float | None:
-        value = None if row is None else row[name]
-        return None if value is None else value / 1000
-
+def _step(start: datetime | None, times: _Times | None) -> LatencyStep:
+    whole, first = ([], []) if times is None else times
     return LatencyStep(
         start=start,
-        calls=0 if row is None else row["calls"],
-        p50_ms=ms("p50"),
-        p95_ms=ms("p95"),
-        p99_ms=ms("p99"),
-        first_token_p50_ms=ms("first_p50"),
-        first_token_p95_ms=ms("first_p95"),
+        calls=len(whole),
+        p50_ms=_tail(whole, 0.5),
+        p95_ms=_tail(whole, 0.95),
+        p99_ms=_tail(whole, 0.99),
+        first_token_p50_ms=_tail(first, 0.5),
+        first_token_p95_ms=_tail(first, 0.95),
     )
+
+
+def _tail(ordered: list[int], part: float) -> float | None:
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] / 1000 if ordered else None

@@ -56,15 +56,20 @@ _ON_CONFLICT = f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {_ADDED}"
 _SCOPES = ("all", "tenant", "key", "user", "route")
 
 
-def roll_up_of(rows: str) -> str:
-    """The statement that adds rows of the form of `usage` to the sums, for PostgreSQL. In order of
-    key, so that two replicas' batches never wait for each other in a circle."""
-    rows_of_scopes = ", ".join(f"('{scope}')" for scope in _SCOPES)
-    scopes = f"(VALUES {rows_of_scopes}) AS s(scope)"
-    tags = (
-        "CROSS JOIN LATERAL (SELECT value FROM json_array_elements_text(CAST(f.tags AS json)) WITH ORDINALITY "
-        f"AS t(value, place) WHERE place <= {_MOST_TAGS}) AS t"
-    )
+def roll_up_of(rows: str, dialect: str) -> str:
+    """The statement that adds rows of the form of `usage` to the sums. In order of key, so that two
+    replicas' batches never wait for each other in a circle."""
+    if dialect == "postgresql":
+        each = ", ".join(f"('{scope}')" for scope in _SCOPES)
+        scopes = f"(VALUES {each}) AS s(scope)"
+        tags = (
+            "CROSS JOIN LATERAL (SELECT value FROM json_array_elements_text(CAST(f.tags AS json)) "
+            f"WITH ORDINALITY AS t(value, place) WHERE place <= {_MOST_TAGS}) AS t"
+        )
+    else:
+        each = " UNION ".join(f"SELECT '{scope}' AS scope" for scope in _SCOPES)
+        scopes = f"({each}) AS s"
+        tags = f"JOIN json_each(f.tags) AS t ON t.key < {_MOST_TAGS}"
     select = _ROLL_UP.format(fresh=rows, scopes=scopes, tags=tags)
     return f"{_INTO_HOURLY} {select} {_ON_CONFLICT}"
 
@@ -83,7 +88,7 @@ def _postgresql() -> list[TextClause]:
                 ON CONFLICT (id) DO NOTHING
                 RETURNING *
             )
-            {roll_up_of("fresh")}
+            {roll_up_of("fresh", "postgresql")}
         """)
     ]
 
@@ -93,9 +98,6 @@ def _sqlite() -> list[TextClause]:
     it; then the sums, and the rows. The transaction holds the only write lock."""
     own = ", ".join(f'"{name}"' for name in _COLUMNS)
     fields = ", ".join(f"json_extract(value, '$.{name}')" for name in _COLUMNS)
-    scopes = " UNION ".join(f"SELECT '{scope}' AS scope" for scope in _SCOPES)
-    tags = f"JOIN json_each(f.tags) AS t ON t.key < {_MOST_TAGS}"
-    roll_up = _ROLL_UP.format(fresh="temp.fresh", scopes=f"({scopes}) AS s", tags=tags)
     return [
         text(f"CREATE TEMP TABLE IF NOT EXISTS fresh ({own}, PRIMARY KEY (id)) WITHOUT ROWID"),
         text("DELETE FROM temp.fresh"),
@@ -105,7 +107,7 @@ def _sqlite() -> list[TextClause]:
             "GROUP BY json_extract(value, '$.id')"
         ),
         text("DELETE FROM temp.fresh WHERE id IN (SELECT id FROM usage)"),
-        text(f"{_INTO_HOURLY} {roll_up} {_ON_CONFLICT}"),
+        text(roll_up_of("temp.fresh", "sqlite")),
         text(f"INSERT INTO usage ({_NAMES}) SELECT {_NAMES} FROM temp.fresh"),
     ]
 
