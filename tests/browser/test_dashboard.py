@@ -2,17 +2,25 @@
 
 import asyncio
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Response, expect
 
+from ai_gateway.routing.experiment_report import Feedback
+from ai_gateway.routing.results import keep_feedback
+from ai_gateway.storage.database import Database, database_url
 from tests.browser.conftest import ADMIN, sign_in
+from tests.integration.test_admin import ANSWER
+from tests.integration.test_dashboard_queries import keep, record
 from tests.integration.test_sign_in import config
 from tests.openid import SECRET, openid
-from tests.serving import Got, Running, ask, get, post, providing, serving
+from tests.serving import Got, Running, answers, ask, get, in_front_of, post, providing, serving
 
 PAGES = [
     "overview",
@@ -29,8 +37,10 @@ AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
 NASTY = "<img src=x onerror=alert(1)>\"'`=cmd|' /C calc'!A0"
 
 
-async def make_call(gateway: Running, text: str = "hi", **headers: str) -> None:
-    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
+async def make_call(
+    gateway: Running, text: str = "hi", model: str = "gpt-4o", **headers: str
+) -> None:
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
     got = await post(f"{gateway.url}/v1/chat/completions", json.dumps(body).encode(), headers)
     assert got.status == 200
 
@@ -39,6 +49,11 @@ async def admin(gateway: Running, path: str, body: Any) -> Any:
     got = await post(gateway.url + path, json.dumps(body).encode(), AS_ADMIN)
     assert got.status in (200, 201), got.body
     return json.loads(got.body)
+
+
+async def admin_put(gateway: Running, path: str, body: Any) -> None:
+    got = await ask("PUT", gateway.url + path, body, ADMIN)
+    assert got.status == 200, got.body
 
 
 async def open_page(page: Page, gateway: Running, name: str) -> None:
@@ -129,6 +144,222 @@ async def test_new_calls_appear_by_themselves_and_open(page: Page, gateway: Runn
     await expect(page.locator("main")).to_contain_text("/v1/chat/completions")
 
 
+async def test_the_live_list_keeps_up_under_load(page: Page, gateway: Running) -> None:
+    """Hundreds of calls a second come in; the page shows the newest, stays as long as it was, and answers
+    clicks meanwhile."""
+    await open_page(page, gateway, "calls")
+    await expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=10_000)
+    total, at_once = 600, 16
+    numbers = iter(range(total))
+
+    async def caller() -> None:
+        for number in numbers:
+            await make_call(gateway, f"call {number}", **{"x-user-id": f"user-{number}"})
+
+    loading = [asyncio.create_task(caller()) for _ in range(at_once)]
+    await expect(page.locator("tbody tr").first).to_be_visible(timeout=10_000)
+    seen: set[str] = set()
+    while not all(task.done() for task in loading):
+        seen.add(await page.locator("tbody tr").first.inner_text())
+        await page.get_by_label("Filter", exact=True).fill("gpt")
+        await asyncio.sleep(0.3)
+    await asyncio.gather(*loading)
+    assert len(seen) > 1
+    await expect(page.locator("tbody")).to_contain_text(f"user-{total - 1}", timeout=15_000)
+    rows = await page.locator("tbody tr").count()
+    assert 100 <= rows <= 200
+    await page.get_by_label("user", exact=True).fill("user-5")
+    await page.get_by_label("user", exact=True).press("Enter")
+    await expect(page.locator("tbody tr")).to_have_count(1, timeout=10_000)
+
+
+async def test_the_overview_is_drilled_into_filtered_and_cut_to_days(
+    page: Page, gateway: Running
+) -> None:
+    await admin_put(gateway, "/admin/routes/smart", {"targets": [{"model": "gpt-4o"}]})
+    for at in range(6):
+        tags = "team=search" if at % 2 else "team=chat, env=prod"
+        await make_call(gateway, f"{at}", model="smart", **{"x-gateway-tags": tags})
+    await asyncio.sleep(1)
+    main = page.locator("main")
+    await open_page(page, gateway, "overview?by=tag&range=day")
+    rows = page.locator(".scroll tbody tr")
+    await expect(rows).to_have_count(3, timeout=10_000)
+    await rows.filter(has_text="team=search").click()
+    chip = page.get_by_role("button", name="Remove the filter tag team=search")
+    await expect(chip).to_be_visible()
+    calls = page.locator(".card", has=page.get_by_text("Calls", exact=True)).locator(".value")
+    await expect(calls).to_have_text("3", timeout=10_000)
+    assert "tag=team%3Dsearch" in page.url
+    await expect(main).to_contain_text("First token")
+    assert (await Axe().run(page)).violations_count == 0
+    await chip.click()
+    await expect(calls).to_have_text("6", timeout=10_000)
+    await page.get_by_label("Filter by").select_option("route")
+    await page.get_by_label("Filter value").fill("nothing-like-it")
+    await page.get_by_role("button", name="Add filter").click()
+    await expect(main).to_contain_text("No such call was made in this time", timeout=10_000)
+    await page.get_by_role("button", name="Remove the filter route").click()
+    await expect(calls).to_have_text("6", timeout=10_000)
+    await page.get_by_label("Time", exact=True).select_option("custom")
+    await page.get_by_label("From", exact=True).fill("2025-01-01")
+    await page.get_by_label("To", exact=True).fill("2025-01-31")
+    await expect(calls).to_have_text("0", timeout=10_000)
+    await page.get_by_label("From", exact=True).fill("2025-02-02")
+    await expect(page.get_by_role("alert")).to_contain_text("first day")
+    now = page.get_by_label("Now", exact=True)
+    await expect(now).to_contain_text("calls a second", timeout=10_000)
+    await make_call(gateway, "one more")
+    await expect(now).not_to_contain_text("$0 a minute", timeout=10_000)
+
+
+async def test_a_call_tells_every_attempt_and_goes_again_with_its_own_words(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async def broken(got: Got, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+
+    async with providing(broken) as failing, providing(answers(ANSWER)) as good:
+        settings = {
+            **in_front_of(good), "ANTHROPIC_BASE_URL": failing.url, "ADMIN_KEY": ADMIN,
+            "ACCESS": "open", "AUDIT": "full", "DATA_DIR": str(tmp_path),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+            "TRACE_URL": "https://traces.example/{trace_id}",
+        }  # fmt: skip
+        async with serving(settings) as gateway:
+            targets = [{"model": "claude-sonnet-4-5"}, {"model": "gpt-4o"}]
+            await admin_put(gateway, "/admin/routes/smart", {"targets": targets})
+            messages = [
+                {"role": "system", "content": "Be brief."}, {"role": "user", "content": "First?"},
+                {"role": "assistant", "content": "Yes."}, {"role": "user", "content": NASTY},
+            ]  # fmt: skip
+            body = {"model": "smart", "messages": messages, "temperature": 0.5}
+            got = await post(f"{gateway.url}/v1/chat/completions", json.dumps(body).encode())
+            assert got.status == 200
+            id = got.headers["x-gateway-call-id"]
+            await asyncio.sleep(1)
+            context = await browser.new_context()
+            await context.grant_permissions(["clipboard-read", "clipboard-write"])
+            page = await context.new_page()
+            await sign_in(page, gateway, ADMIN)
+            await open_page(page, gateway, f"calls/{id}")
+            waterfall = page.locator(".waterfall")
+            await expect(waterfall).to_contain_text("anthropic/claude-sonnet-4-5")
+            await expect(waterfall).to_contain_text("openai/gpt-4o")
+            assert await waterfall.locator(".failed").count() >= 1
+            await expect(waterfall).to_contain_text("limits and budgets")
+            trace = await page.get_by_role("link", name="Trace").get_attribute("href")
+            assert re.fullmatch(r"https://traces\.example/[0-9a-f]{32}", trace or "")
+            await expect(page.locator(".turn")).to_have_count(5)
+            assert (await Axe().run(page)).violations_count == 0
+            await page.get_by_role("button", name="Copy as curl").click()
+            await expect(page.get_by_text("copied", exact=True)).to_be_visible()
+            curl = await page.evaluate("navigator.clipboard.readText()")
+            shell = f'curl() {{ printf %s "$7"; }}; {curl}'
+            said = await asyncio.create_subprocess_exec("sh", "-c", shell, stdout=-1)
+            out, _ = await said.communicate()
+            assert json.loads(out) == body
+            await page.get_by_role("button", name="Replay in the playground").click()
+            await expect(page.get_by_label("Prompt", exact=True)).to_have_value(NASTY)
+            await expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
+            await expect(page.get_by_label("Temperature")).to_have_value("0.5")
+            await page.get_by_role("button", name="Ask").click()
+            await expect(page.locator("section.panel pre")).to_be_visible(timeout=10_000)
+            while len(good.got) < 2:
+                await asyncio.sleep(0.05)
+            again = json.loads(good.got[-1].body)
+            assert again["messages"] == messages
+
+
+async def test_calls_are_found_by_tag_and_by_words(browser: Browser, tmp_path: Path) -> None:
+    settings = {"ADMIN_KEY": ADMIN, "ACCESS": "open", "AUDIT": "full", "DATA_DIR": str(tmp_path)}
+    async with serving(settings) as gateway:
+        await make_call(gateway, "about aardvarks", **{"x-gateway-tags": "team=zoo"})
+        await make_call(gateway, "about bicycles", **{"x-user-id": "ada"})
+        await asyncio.sleep(1.5)
+        page = await (await browser.new_context()).new_page()
+        await sign_in(page, gateway, ADMIN)
+        await open_page(page, gateway, "calls")
+        await expect(page.locator("tbody tr")).to_have_count(2, timeout=10_000)
+        await page.get_by_label("tag, name=value").fill("team=zoo")
+        await page.get_by_label("tag, name=value").press("Enter")
+        await expect(page.locator("tbody tr")).to_have_count(1, timeout=10_000)
+        await page.get_by_label("tag, name=value").fill("")
+        await page.get_by_label("tag, name=value").press("Enter")
+        await page.get_by_label("Words said").fill("bicycles")
+        await page.get_by_label("Words said").press("Enter")
+        await expect(page.locator("tbody tr")).to_have_count(1, timeout=10_000)
+        await expect(page.locator("tbody tr")).to_contain_text("ada")
+        await page.locator("tbody tr").click()
+        await expect(page.locator(".turn").first).to_contain_text("bicycles")
+
+
+async def test_the_cache_tells_its_best_answers_and_what_a_threshold_would_do(
+    browser: Browser, tmp_path: Path
+) -> None:
+    database = Database(database_url(None, tmp_path))
+    now = datetime.now(UTC) - timedelta(hours=1)
+    hits = [
+        record(n, now, cache="semantic", cache_key="gw:{acme}:cache:1", saved_pico=10**11, similarity=9_300 + 20 * n)
+        for n in range(20)
+    ]  # fmt: skip
+    exact = record(99, now, cache="hit", cache_key="gw:{acme}:cache:2", saved_pico=10**13)
+    await keep(database, *hits, exact)
+    bad = Feedback(call=hits[0].id, score=None, label="bad_cache_hit", comment=None)
+    await keep_feedback(database, "acme", "u", bad)
+    await database.close()
+    settings = {"ADMIN_KEY": ADMIN, "ACCESS": "open", "DATA_DIR": str(tmp_path)}
+    async with serving(settings) as gateway:
+        page = await (await browser.new_context()).new_page()
+        await sign_in(page, gateway, ADMIN)
+        await open_page(page, gateway, "cache")
+        rows = page.locator(".scroll tbody tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.first).to_contain_text("$10.00")
+        await expect(rows.last).to_contain_text("20")
+        await expect(page.locator("main")).to_contain_text("1 of them reported as wrong")
+        await expect(page.get_by_role("img", name="Of 20 semantic hits")).to_be_visible()
+        assert (await Axe().run(page)).violations_count == 0
+        await rows.first.get_by_role("button", name="Forget").click()
+        await page.locator("dialog[open]").get_by_role("button", name="Forget").click()
+        await expect(rows.first).to_contain_text("not stored any more")
+
+
+async def test_providers_are_told_with_their_day_and_routes_with_their_shares(
+    page: Page, gateway: Running
+) -> None:
+    await admin_put(gateway, "/admin/routes/smart", {"targets": [{"model": "gpt-4o"}]})
+    for at in range(3):
+        await make_call(gateway, f"{at}", model="smart")
+    await asyncio.sleep(1)
+    await open_page(page, gateway, "providers")
+    await expect(page.get_by_role("img", name="Latency by provider")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_role("img", name="Errors by provider")).to_be_visible()
+    await expect(page.locator("tr", has_text="smart")).to_contain_text("gpt-4o 100 %")
+    row = page.locator("tr", has_text="closed")
+    await row.get_by_role("button", name="Open", exact=True).click()
+    await expect(page.locator("main")).to_contain_text("open (by hand)", timeout=10_000)
+    found = await Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+async def test_no_page_has_more_script_than_it_should(page: Page, gateway: Running) -> None:
+    """All modules count, though a page may use few."""
+    sizes: dict[str, int] = {}
+
+    async def count(response: Response) -> None:
+        if response.url.partition("?")[0].endswith(".js"):
+            sizes[response.url] = len(await response.body())
+
+    page.on("response", count)
+    for name in PAGES:
+        sizes.clear()
+        await open_page(page, gateway, name)
+        await page.wait_for_timeout(300)
+        assert 0 < sum(sizes.values()) < 150_000, name
+
+
 async def test_a_calls_words_are_told_as_a_conversation(browser: Browser, tmp_path: Path) -> None:
     settings = {"ADMIN_KEY": ADMIN, "ACCESS": "open", "AUDIT": "full", "DATA_DIR": str(tmp_path)}
     async with serving(settings) as gateway:
@@ -207,25 +438,54 @@ async def test_a_tenant_admin_sees_its_tenant_alone(browser: Browser, gateway: R
         assert await page.evaluate("p => fetch(p).then(a => a.status)", path) in (403, 404)
 
 
-async def test_nothing_a_caller_names_can_run(page: Page, gateway: Running) -> None:
-    ran: list[str] = []
-    page.on("dialog", lambda dialog: ran.append(dialog.message))
-    await admin(gateway, "/admin/tenants", {"id": "t", "title": NASTY})
-    await admin(
-        gateway, "/admin/keys",
-        {"name": NASTY, "tenant": "t", "user": NASTY, "metadata": {"x": NASTY}},
-    )  # fmt: skip
-    await make_call(gateway, NASTY, **{"x-user-id": NASTY, "x-gateway-tags": "a=<b>"})
-    await asyncio.sleep(1)
-    for name in PAGES:
-        await open_page(page, gateway, name)
-        await page.wait_for_timeout(300)
-        assert await page.locator("img[src='x']").count() == 0
-    await open_page(page, gateway, "keys")
-    await expect(page.locator("main")).to_contain_text("<img src=x")
-    await page.get_by_role("button", name="Edit").click()
-    await page.wait_for_timeout(200)
-    assert ran == []
+async def test_nothing_a_caller_names_can_run(browser: Browser, tmp_path: Path) -> None:
+    """In whatever a caller or a tenant may name: tenants, keys, users, tags, models, words, addresses."""
+    settings = {"ADMIN_KEY": ADMIN, "ACCESS": "open", "AUDIT": "full", "DATA_DIR": str(tmp_path)}
+    async with serving(settings) as gateway:
+        await admin(gateway, "/admin/tenants", {"id": "t", "title": NASTY})
+        await admin(
+            gateway, "/admin/keys",
+            {"name": NASTY, "tenant": "t", "user": NASTY, "metadata": {"x": NASTY}},
+        )  # fmt: skip
+        await admin_put(
+            gateway, "/admin/routes/smart",
+            {"targets": [{"model": "gpt-4o"}], "experiment": {"name": "e", "variants": [{"name": "a"}, {"name": "b", "system": NASTY}]}},
+        )  # fmt: skip
+        nasty = {"x-user-id": NASTY, "x-gateway-tags": "a=<img src=x onerror=alert(2)>"}
+        await make_call(gateway, NASTY, **nasty, **{"x-request-id": "<img/src=x/onerror=alert(3)>"})
+        await make_call(gateway, NASTY, model="smart", **nasty)
+        await post(
+            f"{gateway.url}/v1/chat/completions",
+            json.dumps({"model": "gpt-4o", "tools": [{"type": "function", "function": {"name": "f", "description": NASTY, "parameters": {}}}],
+                        "messages": [{"role": "user", "content": [{"type": "text", "text": NASTY}, {"type": "image_url", "image_url": {"url": "https://x/<script>alert(4)</script>"}}]}]}).encode(),
+        )  # fmt: skip
+        await asyncio.sleep(1.5)
+        page = await (await browser.new_context()).new_page()
+        ran: list[str] = []
+        page.on("dialog", lambda dialog: ran.append(dialog.message))
+        page.on("console", lambda m: ran.append(m.text) if "Security Policy" in m.text else None)
+        await sign_in(page, gateway, ADMIN)
+        calls = json.loads((await get(f"{gateway.url}/admin/calls", AS_ADMIN)).body)["data"]
+        places = [
+            *PAGES, *(f"overview?by={by}" for by in ("user", "tag", "route", "key", "tenant")),
+            *(f"calls/{call['id']}" for call in calls),
+            f"overview?range={quote(NASTY)}&by={quote(NASTY)}&tenant={quote(NASTY)}",
+            f"calls?words={quote(NASTY)}&user={quote(NASTY)}", f"calls/{quote(NASTY, safe='')}",
+            f"playground?model={quote(NASTY)}", f"?sign_in={quote(NASTY)}", quote(NASTY, safe=""),
+        ]  # fmt: skip
+        assert len(calls) >= 2
+        for place in places:
+            await page.goto(f"{gateway.url}/dashboard/{place}")
+            await page.locator("main").wait_for()
+            await page.wait_for_timeout(300)
+            assert await page.locator("main img[src='x'], main script, main b").count() == 0, place
+        await open_page(page, gateway, "overview?by=user&range=day")
+        await expect(page.locator(".scroll tbody")).to_contain_text("<img src=x")
+        await open_page(page, gateway, "keys")
+        await expect(page.locator("main")).to_contain_text("<img src=x")
+        await page.get_by_role("button", name="Edit").click()
+        await page.wait_for_timeout(200)
+        assert ran == []
 
 
 async def test_a_spreadsheet_gets_no_formula(page: Page, gateway: Running) -> None:

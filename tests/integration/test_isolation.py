@@ -118,6 +118,39 @@ async def test_another_tenants_anything_is_not_there(two: Two, figure: Figure) -
     assert shown["name"] == "acme-canary"
 
 
+async def test_what_comes_in_live_is_told_to_its_own_tenant_alone(two: Two) -> None:
+    told: dict[str, list[Any]] = {path: [] for path in ENDLESS}
+
+    async def listen(path: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", two.running.port)
+        key = f"authorization: Bearer {two.other_admin}"
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n{key}\r\n\r\n".encode())
+        try:
+            while line := await reader.readline():
+                if line.startswith(b"data: "):
+                    told[path].append(json.loads(line[6:]))
+        finally:
+            writer.close()
+
+    listening = [asyncio.create_task(listen(path)) for path in ENDLESS]
+    await asyncio.sleep(3)
+    for key in (two.acme_key, two.acme_key, two.acme_key, two.other_key):
+        assert (await ask("POST", two.running.url + CHAT, ASKED, key)).status == 200
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        calls = [one for event in told["/admin/calls/live"] for one in event]
+        requests = sum(event["requests"] for event in told["/admin/usage/live"])
+        if calls and requests:
+            break
+        for task in listening:
+            assert not task.done(), task.exception()
+    for task in listening:
+        task.cancel()
+    await asyncio.wait(listening)
+    assert [one["tenant"] for one in calls] == ["other"]
+    assert requests == 1
+
+
 async def test_what_is_another_tenants_and_what_is_nobodys_look_the_same(two: Two) -> None:
     for path in ("/admin/keys/{id}", "/admin/tenants/{id}", "/admin/calls/{id}"):
         theirs = concrete(two, path)

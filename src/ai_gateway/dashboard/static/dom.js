@@ -19,7 +19,7 @@ export function h(name, attributes = {}, ...children) {
 export const empty = (text) => h("p", { class: "empty" }, text);
 export const problem = (error) => h("p", { class: "error", role: "alert" }, error.message ?? String(error));
 
-export function table(columns, rows, onrow) {
+export function table(columns, rows, onrow, title = columns.map((c) => c.name).join(", ")) {
   const head = h("tr", {}, columns.map((c) => h("th", { class: c.number ? "number" : "", scope: "col" }, c.name)));
   const body = rows.map((row) => {
     const cells = columns.map((c) => h("td", { class: c.number ? "number" : "" }, c.cell(row)));
@@ -29,7 +29,7 @@ export function table(columns, rows, onrow) {
       onkeydown: (event) => { if (event.key === "Enter") onrow(row); },
     }, cells);
   });
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "table" }, h("table", {}, h("thead", {}, head), h("tbody", {}, body)));
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `table of ${title}` }, h("table", {}, h("thead", {}, head), h("tbody", {}, body)));
 }
 
 export const card = (name, value, more) => h("div", { class: "card" },

@@ -45,7 +45,7 @@ export async function experiments(place) {
       { name: "Cost of a call", number: true, cell: (v) => (v.mean_cost_usd === undefined ? "–" : usd(v.mean_cost_usd)) },
       { name: "Score", number: true, cell: (v) => (v.mean_score === undefined ? "–" : `${v.mean_score.toFixed(2)} (${count(v.scores)})`) },
       { name: "Best score", number: true, cell: (v) => (v.chance_best_score === undefined ? "–" : percent(v.chance_best_score, 1)) },
-    ], r.variants), h("h2", { class: "below" }, `Beside ${r.variants[0].name}`), intervals(r),
+    ], r.variants, undefined, `${r.route}'s variants`), h("h2", { class: "below" }, `Beside ${r.variants[0].name}`), intervals(r),
     h("p", { class: "muted" }, `The lines hold with ${(100 * (1 - r.alpha)).toFixed(0)} % at every look; where one does not touch nought, the difference is sure.`));
   }
   await draw();
