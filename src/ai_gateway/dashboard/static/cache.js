@@ -27,7 +27,7 @@ export async function cache(place) {
   const time = span("week"), tenantOnly = session.tenant ?? undefined;
   const [usage, use, alike] = await Promise.all([
     get("/admin/usage", { start: time.start.toISOString(), end: time.end.toISOString(), group_by: "day", utc_offset: OFFSET }),
-    get("/admin/cache/entries", { tenant: tenantOnly }), get("/admin/cache/similarities", { tenant: tenantOnly })]);
+    get("/admin/cache/entries", { tenant: tenantOnly, limit: 10 }), get("/admin/cache/similarities", { tenant: tenantOnly })]);
   const t = usage.total, note = h("div", { "aria-live": "polite" });
   const each = (value) => bucketed(usage.groups, time.start, time, value);
   const tenant = h("input", { value: session.tenant ?? "", disabled: Boolean(session.tenant), placeholder: "every tenant" }), model = h("input", { placeholder: "every model" });

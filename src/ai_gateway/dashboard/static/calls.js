@@ -3,7 +3,7 @@ import { empty, h, problem, select, table } from "./dom.js?v=__VERSION__";
 import { count, ms, usd, when } from "./format.js?v=__VERSION__";
 
 const MOST = 200;
-const FIELDS = [["tenant", "tenant"], ["key", "key's id"], ["user", "user"], ["model", "model"], ["route", "route"], ["tag", "tag, name=value"]];
+const FIELDS = [["tenant", "tenant"], ["key", "key's id"], ["user", "user"], ["model", "model"], ["route", "route"], ["tag", "tag=value"]];
 export const status = (c) => h("span", { class: c.error ? "bad" : "good" }, `${c.status}${c.error ? ` ${c.error}` : ""}`);
 const open = (c) => document.dispatchEvent(new CustomEvent("go", { detail: `/dashboard/calls/${c.id}` }));
 
@@ -17,7 +17,7 @@ export async function calls(place, { query }) {
   place.replaceChildren(h("div", { class: "bar" }, h("h1", {}, "Calls"), h("div", { class: "tools" }, live,
     h("input", { placeholder: "id, error, endpoint…", "aria-label": "Filter", oninput: (e) => { text = e.target.value.toLowerCase(); draw(); } }),
     select("Status", [["", "all"], ["good", "answered"], ["failed", "failed"]], chosen.status, (v) => { chosen.status = v; load(); }))),
-  h("div", { class: "tools chips" }, FIELDS.map(field), may("admin", "tenant-admin") ? h("input", { placeholder: "words said (audit)", "aria-label": "Words said", value: chosen.words, onchange: set("words") }) : ""), list);
+  h("div", { class: "tools chips wide" }, FIELDS.map(field), may("admin", "tenant-admin") ? h("input", { placeholder: "words (audit)", "aria-label": "Words said", value: chosen.words, onchange: set("words") }) : ""), list);
 
   const holds = (c) => !text || [c.model, c.provider, c.id, c.request_id, c.requested_model, c.route, c.endpoint, c.error, c.user].some((v) => v?.toLowerCase().includes(text));
   function draw() {
