@@ -62,7 +62,7 @@ def _rows(postgresql: bool, first: int, last: int, records: int, now: int) -> st
           500 + x % 1000, 100 + y % 200, 0, 0, 0, 0, CASE WHEN x % 5 = 0 THEN 0 ELSE 3500000000 + x * 1000000 END,
           CASE WHEN x % 5 = 0 THEN 3500000000 END, 'bench', 300000 + 1000 * (x % 2000), 299000,
           CASE WHEN x % 3 = 0 THEN 200000 + 100 * (y % 1000) END, '["team=' || (x % 40) || '","feature=' || (y % 10) || '"]',
-          '{{"attempts":[["provider-1","model-1",400,299000,200,null]]}}',
+          '[[],[["provider-1","model-1",400,299000,200,null]]]',
           CASE WHEN x % 5 = 0 THEN 'gw:{{tenant-' || (y % 20) || '}}:cache:' || (z % 5000) END
         FROM (SELECT n, {now} - (n * {span} / {records}) AS t, (n * 7919 + n / 97) % 10007 AS x,
                      (n * 104729 + n / 89) % 10009 AS y, (n * 1299709 + n / 83) % 10037 AS z

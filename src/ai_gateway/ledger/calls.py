@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError
 from msgspec.json import Decoder, encode
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 
@@ -114,7 +114,11 @@ def _call(row: Row[Any]) -> CallRecord:
 
 
 def _detail(row: Row[Any]) -> CallDetail:
-    course = _COURSE(row.course) if row.course else Course()
+    try:
+        course = _COURSE(row.course) if row.course else Course()
+    except ValidationError:
+        # Another version's.
+        course = Course()
     return CallDetail(
         **_told(row),
         steps=[

@@ -8,7 +8,7 @@ from time import time
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder, Encoder
 
-from ai_gateway.model.call import Attempt, Outcome
+from ai_gateway.model.call import Outcome
 
 PICO = 10**12
 """Pico-dollars in a dollar: see `storage.tables`."""
@@ -118,7 +118,7 @@ class AttemptRun(Struct, frozen=True, array_like=True):
     error: str | None
 
 
-class Course(Struct, frozen=True, omit_defaults=True):
+class Course(Struct, frozen=True, array_like=True):
     """Where a call's time went."""
 
     steps: tuple[StepRun, ...] = ()
@@ -179,7 +179,7 @@ def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
         experiment=outcome.experiment,
         variant=outcome.variant,
         shadow_of=outcome.shadow_of,
-        course=_encode(_course(outcome, seconds)).decode(),
+        course=_course(outcome, seconds),
         trace_id=None if outcome.trace is None else f"{outcome.trace.trace_id:032x}",
         cache_key=outcome.cache_key if cached else None,
         similarity=None if alike is None else round(alike * SIMILARITY),
@@ -187,29 +187,27 @@ def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
     return _encode(record) + b"\n"
 
 
-def _course(outcome: Outcome, seconds: float) -> Course:
+def _course(outcome: Outcome, seconds: float) -> str:
+    """A `Course`, written without making one: this is done for every call. An attempt's own time is up to
+    its answer; a stream's goes on until the call is over."""
     since = outcome.request.received
-    steps = tuple(
-        StepRun(name, int((begun - since) * 1e6), int((ended - since) * 1e6))
+    steps = [
+        (name, int((begun - since) * 1e6), int((ended - since) * 1e6))
         for name, begun, ended in outcome.stages
-    )
-    last = len(outcome.attempts) - 1
-    return Course(
-        steps,
-        tuple(_run(one, outcome, seconds, at == last) for at, one in enumerate(outcome.attempts)),
-    )
-
-
-def _run(attempt: Attempt, outcome: Outcome, seconds: float, last: bool) -> AttemptRun:
-    """An attempt's own time is up to its answer; a stream's goes on until the call is over."""
-    begun = attempt.started - outcome.request.received
-    flows = last and outcome.stream and outcome.first_token_seconds is not None
-    ended = seconds if flows or not attempt.seconds else begun + attempt.seconds
-    target = attempt.target
-    return AttemptRun(
-        target.provider, _name(target.model), int(begun * 1e6), int(ended * 1e6), attempt.status,
-        attempt.error,
-    )  # fmt: skip
+    ]
+    attempts = outcome.attempts
+    flows = outcome.stream and outcome.first_token_seconds is not None
+    runs: list[tuple[str, str, int, int, int, str | None]] = []
+    for one in attempts:
+        begun = one.started - since
+        whole = not one.seconds or (flows and one is attempts[-1])
+        ended = seconds if whole else begun + one.seconds
+        target = one.target
+        runs.append(
+            (target.provider, target.model[:_LONGEST_NAME], int(begun * 1e6), int(ended * 1e6),
+             one.status, one.error)
+        )  # fmt: skip
+    return _encode((steps, runs)).decode()
 
 
 def _name(given: str) -> str:
