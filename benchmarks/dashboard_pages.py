@@ -27,7 +27,7 @@ from tests.serving import Running, ask, serving
 
 from ai_gateway.ledger.store import roll_up_of
 from ai_gateway.storage.database import Database, database_url
-from ai_gateway.storage.tables import usage
+from ai_gateway.storage.tables import usage, usage_hourly
 
 ADMIN = "admin-of-the-bench"
 _INDEXES = [index for index in usage.indexes if index.name]
@@ -81,9 +81,38 @@ def _fill_postgresql(server: PostgreSQL, records: int) -> None:
             f"INSERT INTO usage ({_COLUMNS}) {_rows(True, first, last, records, now)} ORDER BY n DESC"
         )
     _index(lambda statement: server.sql(statement), "postgresql")
-    server.sql("SET work_mem = '512MB'; " + roll_up_of("usage", "postgresql"))
+    _sum_up(server)
     server.sql("VACUUM ANALYZE usage_hourly")
     server.sql("VACUUM ANALYZE usage")
+
+
+_OF_SCOPE = {
+    "all": "'', ''", "tenant": "tenant, ''", "key": "tenant, key_id", "user": 'tenant, "user"',
+    "route": "tenant, route", "tag": "tenant, tag",
+}  # fmt: skip
+"""Whose each scope's sums are: tenant and subject."""
+
+
+def _sum_up(server: PostgreSQL) -> None:
+    """The sums that the ledger's own statement makes of a batch, a scope at a time: that of all ten million
+    calls at once would be sorted on the disk for half an hour."""
+    server.sql("ALTER TABLE usage_hourly DROP CONSTRAINT usage_hourly_pkey")
+    numbers = [c.name for c in usage_hourly.columns][9:]
+    sums = ", ".join(f"SUM(COALESCE({name}, 0))" for name in numbers)
+    for scope, whose in _OF_SCOPE.items():
+        calls = "usage"
+        if scope == "tag":
+            calls = "(SELECT u.*, t.tag FROM usage AS u, json_array_elements_text(u.tags::json) AS t(tag)) AS u"
+        has = {"route": "route IS NOT NULL", "key": "key_id IS NOT NULL"}.get(scope, "true")
+        server.sql(
+            f"SET work_mem = '3GB'; INSERT INTO usage_hourly SELECT '{scope}', {whose}, at / 3600000, "
+            "provider, model, COUNT(*), COUNT(error), COUNT(*) FILTER (WHERE cache = 'hit'), "
+            f"{sums} FROM {calls} WHERE {has} GROUP BY 2, 3, 4, 5, 6"
+        )
+    key = "scope, tenant, subject, hour, provider, model"
+    server.sql(
+        f"SET maintenance_work_mem = '2GB'; ALTER TABLE usage_hourly ADD CONSTRAINT usage_hourly_pkey PRIMARY KEY ({key})"
+    )
 
 
 def _fill_sqlite(file: Path, records: int) -> None:
