@@ -56,6 +56,10 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
             "log lines": "sum(increase(gateway_log_lines_dropped_total[5m]))",
             "internal errors": "sum(increase(gateway_internal_errors_total[5m]))",
         }),
+        Panel("Waiting beside the path", "short", {"{{queue}}": "sum by (queue) (gateway_background_queue)"}),
+        Panel("Ledger: oldest record not in the database yet", "s", {"{{instance}}": "gateway_ledger_lag_seconds"}),
+        Panel("Ledger: spool", "bytes", {"{{instance}}": "gateway_ledger_spool_bytes"}),
+        Panel("Connections to providers", "short", {"{{state}}": "sum by (state) (gateway_upstream_connections)"}),
     )),
     "cost": ("AI Gateway: cost", (
         Panel("Spent in the last day", "currencyUSD", {"cost": "sum(increase(llm_cost_usd_total[1d]))"}, "stat"),
@@ -95,12 +99,22 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
             "hits": "sum(rate(cache_hits_total[$__rate_interval]))",
             "misses": "sum(rate(cache_misses_total[$__rate_interval]))",
         }),
+        Panel("Stored answers", "short", {
+            "answers": "sum(cache_entries)",
+            "questions found by meaning": "sum(cache_semantic_entries)",
+        }),
+        Panel("Memory", "bytes", {
+            "answers {{instance}}": "cache_bytes",
+            "vectors {{instance}}": "cache_semantic_bytes",
+        }),
+        Panel("Pushed out for want of memory", "reqps", {"answers": "sum(rate(cache_evictions_total[$__rate_interval]))"}),
     )),
     "limits": ("AI Gateway: limits", (
         Panel("Refused by limits", "reqps",
               {"{{user_id}}": "topk(10, sum by (user_id) (rate(rate_limit_exceeded_total[$__rate_interval])))"}),
         Panel("Calls by tenant and outcome", "reqps", _rate("gateway_tenant_requests_total", "tenant, outcome")),
         Panel("Queue", "short", {"waiting": "sum(gateway_queue_depth)"}),
+        Panel("Time in the queue", "s", _quantiles("gateway_queue_seconds")),
         Panel("Turned away", "reqps", _rate("gateway_shed_total", "reason")),
         Panel("Redis lost (1: this process counts for itself)", "short", {"{{instance}}": "gateway_state_degraded"}),
         Panel("Guardrails", "reqps", _rate("gateway_guardrail_findings_total", "guardrail, action")),

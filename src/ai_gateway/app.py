@@ -36,6 +36,7 @@ from ai_gateway.parts import audit_of, cache_of, limits_of, open_state, tracing_
 from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
+from ai_gateway.readings import read_backlog, read_cache, read_connections, read_queues
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.experiments import Experiments
 from ai_gateway.routing.router import Router
@@ -135,6 +136,7 @@ async def open_gateway(
         most_waiting=settings.max_queue,
         longest_wait=settings.queue_timeout,
         on_refusal=lambda reason: metrics.counter("gateway_shed_total").of(reason).add(1),
+        on_wait=metrics.histogram("gateway_queue_seconds").of().observe,
     )
     metrics.read("gateway_queue_depth", lambda: float(turnstile.waiting))
     metrics.read("gateway_tasks", lambda: float(len(asyncio.all_tasks())))
@@ -186,6 +188,7 @@ async def open_gateway(
     )
     if account is not None:
         readiness.add_note(account.note)
+        read_backlog(metrics, account.backlog)
         account.start()
     routes = RouteBook(
         router,
@@ -248,6 +251,9 @@ async def open_gateway(
     )
     limits = limits_of(settings, state, spending, metrics, log)
     cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
+    read_connections(metrics, client)
+    read_cache(metrics, cache)
+    read_queues(metrics, log, tracing, audit.auditor, webhooks)
     holdings = HoldingStore(database)
     # What a provider holds is told apart for a month, as long as OpenAI keeps it.
     responses = ResponseKeeper(

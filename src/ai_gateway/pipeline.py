@@ -105,7 +105,9 @@ class Pipeline:
                 caller = await self._access.look_up(request.headers)
             outcome.caller = caller
             if not self._turnstile.try_enter():
+                begun = perf_counter()
                 await self._turnstile.enter(caller.policy.priority)
+                _stage(outcome, "queue", begun)
             entered = True
             if request.dialect == OPENAI_RESPONSES.name:
                 request, reply = await self._responses.follow(request, reply, outcome, caller)

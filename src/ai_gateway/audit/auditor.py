@@ -31,6 +31,11 @@ class Sink(Protocol):
         """What the last delivery failed of; None where all is well."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """Records that are not delivered yet."""
+        ...
+
     def put(self, record: AuditRecord) -> None:
         """Called on the audit's thread; drops and counts what does not fit."""
         ...
@@ -99,8 +104,10 @@ class Auditor:
             sink.close(seconds)
 
     @property
-    def waiting(self) -> int:
-        return self._courier.waiting
+    def waiting(self) -> dict[str, int]:
+        """What is not kept yet: settled calls (`audit`), and records by their sink."""
+        sinks = {f"audit_{sink.name}": sink.waiting for sink in self._sinks}
+        return {"audit": self._courier.waiting, **sinks}
 
     def _prepare(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:

@@ -57,6 +57,10 @@ class DatabaseSink:
         return self._away or self._courier.trouble
 
     @property
+    def waiting(self) -> int:
+        return self._courier.waiting
+
+    @property
     def head(self) -> tuple[str, int, str]:
         """Chain, number and hash of the last record that was kept: worth telling elsewhere."""
         return self._chain.name, *self._chain.position

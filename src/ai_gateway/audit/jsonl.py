@@ -64,6 +64,10 @@ class JsonlSink:
     def trouble(self) -> str | None:
         return self._courier.trouble
 
+    @property
+    def waiting(self) -> int:
+        return self._courier.waiting
+
     def start(self) -> None: ...
 
     def put(self, record: AuditRecord) -> None:

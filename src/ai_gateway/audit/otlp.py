@@ -65,6 +65,10 @@ class OtlpSink:
     def trouble(self) -> str | None:
         return self._courier.trouble
 
+    @property
+    def waiting(self) -> int:
+        return self._courier.waiting
+
     def start(self) -> None: ...
 
     def put(self, record: AuditRecord) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from ai_gateway.background import end
 from ai_gateway.storage.database import Database
 
+from .backlog import Backlog
 from .ledger import Ledger
 from .replay import Replayer
 from .spool import Spool
@@ -48,6 +49,7 @@ class OpenLedger:
         self._database = database
         self._on_event = on_event
         self.spool = Spool(settings.directory, lost=lost)
+        self.backlog = Backlog(self.spool, settings.directory)
         self.ledger = Ledger(self.spool, price_version=settings.price_version)
         self.replayer = Replayer(self.spool, database, on_trouble=self._on_trouble, refused=lost)
         self._retaining: asyncio.Task[None] | None = None

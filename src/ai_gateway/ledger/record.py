@@ -137,6 +137,15 @@ def is_record(line: bytes) -> bool:
     return True
 
 
+def settled_at(line: bytes) -> float | None:
+    """When the call of a line was over, in seconds since 1970; None for what is no record."""
+    try:
+        record = _decode(line)
+    except (DecodeError, UnicodeDecodeError):
+        return None
+    return record.at / 1000 + record.duration_us / 1e6
+
+
 def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
     """One line, with its end. `seconds`: how long the call has taken."""
     caller, target, usage, request = outcome.caller, outcome.target, outcome.usage, outcome.request

@@ -41,6 +41,10 @@ class Spool:
         """Records in memory alone."""
         return len(self._held)
 
+    @property
+    def oldest_held(self) -> bytes | None:
+        return self._held[0] if self._held else None
+
     def append(self, line: bytes) -> None:
         """Never waits for anything but the page cache; never raises."""
         if self._held:

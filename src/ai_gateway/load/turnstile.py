@@ -41,11 +41,14 @@ class Turnstile:
         most_waiting: int,
         longest_wait: float,
         on_refusal: Callable[[Reason], None],
+        on_wait: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`on_wait` is told how long a call waited, whatever became of it."""
         self._most = most
         self._most_waiting = most_waiting
         self._longest_wait = longest_wait
         self._on_refusal = on_refusal
+        self._on_wait = on_wait
         self._queue: list[_Waiting] = []
         self._ranks: Counter[int] = Counter()
         """How many wait, by priority."""
@@ -67,6 +70,7 @@ class Turnstile:
         if self.waiting >= self._most_waiting and not self._give_way(priority):
             raise self._refusal("queue_full")
         loop = asyncio.get_running_loop()
+        begun = loop.time()
         self._order += 1
         mine = _Waiting(priority, self._order, loop.create_future())
         heappush(self._queue, mine)
@@ -86,6 +90,7 @@ class Turnstile:
             raise
         finally:
             timer.cancel()
+            self._on_wait(loop.time() - begun)
             self._ranks[priority] -= 1
             if not self._ranks[priority]:
                 del self._ranks[priority]

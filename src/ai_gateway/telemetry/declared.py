@@ -39,6 +39,7 @@ _ANSWER_SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 600)
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 60)
 _TOKEN_SECONDS = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 1)
 _OVERHEAD_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
+_QUEUE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 METRICS: tuple[Metric, ...] = (
@@ -98,6 +99,14 @@ METRICS: tuple[Metric, ...] = (
            help="Looks for an answer by meaning: hit, far, vetoed (near, but the guard spoke against it), late "
            "(no embedding in time), unembedded, gone; and of the verifier: verified_same, verified_different, "
            "unverified, let_go; bad_hit: reported as wrong."),
+    Metric(name="cache_entries", kind="gauge", help="Answers stored in the process's memory."),
+    Metric(name="cache_bytes", kind="gauge", help="What they take, of CACHE_MEMORY_BYTES."),
+    Metric(name="cache_evictions_total", kind="counter",
+           help="Stored answers that had to go before their time, for want of memory."),
+    Metric(name="cache_semantic_entries", kind="gauge",
+           help="Questions that can be found by meaning, in the process's index."),
+    Metric(name="cache_semantic_bytes", kind="gauge",
+           help="What their vectors and the index over them take."),
     # Guardrails
     Metric(name="gateway_guardrail_findings_total", kind="counter",
            labels=("guardrail", "direction", "action"),
@@ -120,12 +129,16 @@ METRICS: tuple[Metric, ...] = (
            help="Calls that wait because MAX_IN_FLIGHT are in hand."),
     Metric(name="gateway_tasks", kind="gauge",
            help="Tasks of the event loop: calls, streams and what runs behind them."),
+    Metric(name="gateway_queue_seconds", kind="histogram", buckets=_QUEUE_SECONDS,
+           help="How long calls waited, of those that had to."),
     Metric(name="gateway_shed_total", kind="counter", labels=("reason",),
            help="Calls answered 503 because there was no room: queue_full or queue_timeout."),
     # The gateway itself
     Metric(name="gateway_overhead_seconds", kind="histogram", buckets=_OVERHEAD_SECONDS,
            help="The gateway's own part of a call: all the time not spent waiting for a provider."),
     Metric(name="gateway_in_flight", kind="gauge", help="Calls being worked on."),
+    Metric(name="gateway_upstream_connections", kind="gauge", labels=("state",),
+           help="Connections to providers: busy, or idle and kept for the next call."),
     Metric(name="gateway_internal_errors_total", kind="counter",
            help="Faults of the gateway's own, each with an `internal_error` line in the log."),
     Metric(name="gateway_event_loop_lag_seconds", kind="histogram", buckets=_LAG_SECONDS,
@@ -137,8 +150,17 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="gateway_ledger_lost_total", kind="counter",
            help="Records of calls that the ledger lost, with neither disk nor memory left for them, or "
            "put aside because the database refused them. Anything but 0 wants a look."),
+    Metric(name="gateway_ledger_spool_bytes", kind="gauge", workers="max",
+           help="Records of calls in DATA_DIR/spool that have not reached the database."),
+    Metric(name="gateway_ledger_held_records", kind="gauge",
+           help="Records of calls that are in memory alone, because the disk did not take them."),
+    Metric(name="gateway_ledger_lag_seconds", kind="gauge", workers="max",
+           help="How long ago the oldest call was settled whose record has not reached the database."),
     Metric(name="gateway_database_lost_total", kind="counter",
            help="Times that the database could not be reached any more; calls go on, records wait."),
+    Metric(name="gateway_background_queue", kind="gauge", labels=("queue",),
+           help="What waits to be delivered beside the path: log lines, calls whose spans are to be "
+           "sent (traces), settled calls (audit), audit records by sink, webhooks."),
     Metric(name="gateway_traces_exported_total", kind="counter", help="Calls whose spans the collector took."),
     Metric(name="gateway_traces_dropped_total", kind="counter", labels=("reason",),
            help="Calls whose spans were given up: the queue was full, the delivery failed, or the time "

@@ -101,6 +101,11 @@ class Log:
         self._second = 0
         self._strangers = 0
 
+    @property
+    def waiting(self) -> int:
+        """Lines that are not written yet."""
+        return len(self._lines)
+
     def call(self, outcome: Outcome) -> None:
         """The line of a settled call: `info`, or `warning` where it failed."""
         level = "info" if outcome.error is None else "warning"

@@ -76,6 +76,10 @@ class OtlpSpans:
     def trouble(self) -> str | None:
         return self._courier.trouble
 
+    @property
+    def waiting(self) -> int:
+        return self._courier.waiting
+
     def start(self) -> None:
         self._courier.start()
 

@@ -17,6 +17,9 @@ from .sampling import Sampling
 class SpanExporter(Protocol):
     """Takes a settled call's spans off the path; drops and counts what it cannot take."""
 
+    @property
+    def waiting(self) -> int: ...
+
     def export(self, outcome: Outcome) -> None: ...
 
     def start(self) -> None: ...
@@ -35,6 +38,11 @@ class Tracing:
         self._sampling = sampling
         self._exporter = exporter
         self._told = told
+
+    @property
+    def waiting(self) -> int:
+        """Calls whose spans are not sent yet."""
+        return 0 if self._exporter is None else self._exporter.waiting
 
     def begin(self, headers: Mapping[bytes, bytes]) -> Trace | None:
         """None where nobody traces this call."""

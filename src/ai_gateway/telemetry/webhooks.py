@@ -81,6 +81,10 @@ class Webhooks:
             "webhooks", self._deliver, most=_MOST_WAITING, batch=1, every=0.2, lost=lost
         )
 
+    @property
+    def waiting(self) -> int:
+        return self._courier.waiting
+
     def heard(self, event: str, fields: Fields) -> None:
         """An event of the log's; most are not for sending."""
         same_by = TOLD.get(event)

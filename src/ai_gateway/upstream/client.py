@@ -256,6 +256,10 @@ class UpstreamClient:
         self._max_answer_bytes = max_answer_bytes
         self._pool = Pool(timeouts.connect)
 
+    @property
+    def pool(self) -> Pool:
+        return self._pool
+
     async def fetch(self, request: UpstreamRequest) -> UpstreamAnswer:
         """A whole answer, however long the provider thinks, up to the total time.
 

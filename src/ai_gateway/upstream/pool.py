@@ -39,6 +39,16 @@ class Pool:
         self._busy: set[Connection] = set()
         self._watchman: asyncio.TimerHandle | None = None
 
+    @property
+    def busy(self) -> int:
+        """Connections that carry a call."""
+        return len(self._busy)
+
+    @property
+    def idle(self) -> int:
+        """Connections kept for the next call."""
+        return sum(map(len, self._idle.values()))
+
     async def acquire(self, origin: Origin, *, fresh: bool, deadline: float) -> Connection:
         """A connection for one call, to be released; `deadline` is by the loop's clock.
 

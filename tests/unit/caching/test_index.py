@@ -102,3 +102,13 @@ def test_an_entry_asks_for_what_was_proven_of_it(
     proofs: list[tuple[float, bool]], expected: float
 ) -> None:
     assert needed(learnt(*proofs), 0.94) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("count", [100, SEARCHED_IN_FULL + 100])
+def test_what_the_vectors_take_is_told(count: int) -> None:
+    index, _ = filled(count)
+    half_precision = 2
+    assert index.size >= count * 16 * half_precision
+    for key in [f"k{number}" for number in range(count)]:
+        index.remove(key)
+    assert index.size == 0

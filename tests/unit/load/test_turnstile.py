@@ -125,3 +125,19 @@ async def test_under_any_order_of_events_the_bound_holds_and_all_ends_at_zero() 
     await asyncio.gather(*calls, return_exceptions=True)
     assert most == 5
     assert (door.running, door.waiting) == (0, 0)
+
+
+async def test_how_long_calls_waited_is_told_of_those_that_had_to() -> None:
+    waits: list[float] = []
+    door = Turnstile(
+        most=1, most_waiting=2, longest_wait=0.05, on_refusal=lambda _: None, on_wait=waits.append
+    )
+    await door.enter(0)
+    assert waits == []
+    patient = asyncio.ensure_future(door.enter(0))
+    await asyncio.sleep(0.01)
+    door.leave()
+    await patient
+    with pytest.raises(GatewayError):
+        await door.enter(0)
+    assert 0.01 <= waits[0] < 0.05 <= waits[1]

@@ -54,6 +54,11 @@ class _Group:
     def __len__(self) -> int:
         return len(self.items) if self._graph is None else len(self._by_number)
 
+    @property
+    def size(self) -> int:
+        """In bytes, of the vectors and of what finds them."""
+        return self._rows.nbytes if self._graph is None else int(self._graph.memory_usage)
+
     def add(self, item: Item, vector: Vector) -> None:
         if self._graph is not None:
             self._add_to_graph(item, vector)
@@ -116,6 +121,11 @@ class VectorIndex:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def size(self) -> int:
+        """In bytes, of all vectors and what finds them; texts and keys come on top."""
+        return sum(group.size for group in self._groups.values())
 
     def get(self, key: str) -> Item | None:
         return self._items.get(key)
