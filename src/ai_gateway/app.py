@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter
+from typing import Any
 
 from msgspec import Struct
 
@@ -87,6 +89,7 @@ async def open_gateway(
     an output. Raises SettingsError for routes that lead nowhere.
     """
     simulated = not settings.providers
+    instance = f"{socket.gethostname()}:{os.getpid()}"
     simulator = await start_simulator(SimulatorOptions()) if simulated else None
     simulator_port = None if simulator is None else simulator.port
     metrics = Metrics(__version__)
@@ -212,6 +215,17 @@ async def open_gateway(
         metrics.counter("gateway_config_reloads_total").of(outcome).value += 1
         log.event("info" if outcome == "good" else "error", "reload", outcome=outcome, why=why)
 
+    def swapped_config(actor: str, detail: dict[str, Any]) -> None:
+        # Who keeps nothing gets no database for the sake of this.
+        if settings.ledger == "on" or settings.audit != "off" or database.exists():
+            audit.acts.note(
+                actor=actor,
+                action="swap config",
+                tenant=None,
+                target="gateway.yaml",
+                detail=detail | {"instance": instance},
+            )
+
     reloader = Reloader(
         settings,
         config,
@@ -220,6 +234,7 @@ async def open_gateway(
         access=opened,
         simulator_port=simulator_port,
         told=reloaded,
+        swapped=swapped_config,
         environ=environ,
     )
     readiness.add_note(reloader.note)
@@ -253,7 +268,7 @@ async def open_gateway(
     cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
     read_connections(metrics, client)
     read_cache(metrics, cache)
-    read_queues(metrics, log, tracing, audit.auditor, webhooks)
+    read_queues(metrics, log, tracing, audit, webhooks)
     holdings = HoldingStore(database)
     # What a provider holds is told apart for a month, as long as OpenAI keeps it.
     responses = ResponseKeeper(
@@ -317,6 +332,8 @@ async def open_gateway(
                 experiments=experiments,
                 database=database,
                 audit=AuditParts(search=audit.search, record_act=audit.record_act, key=audit_key),
+                note_act=audit.acts.note,
+                instance=instance,
             ),
             holdings=Holdings(
                 store=holdings,

@@ -68,7 +68,7 @@ def audit_of(
 
     counts = Counts(
         written={sink: records.of(sink).add for sink in ("database", "jsonl", "otlp")},
-        lost={sink: lost(sink) for sink in ("capture", "database", "jsonl", "otlp")},
+        lost={sink: lost(sink) for sink in ("capture", "acts", "database", "jsonl", "otlp")},
     )
 
     def otlp() -> Sink:

@@ -8,6 +8,7 @@ settings hold from the start to the end of a process.
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import fields
 
@@ -20,6 +21,7 @@ from ai_gateway.routing.check import RouteProblem, all_problems
 from ai_gateway.routing.destinations import Credential, Directory
 from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.settings.load import load_settings
+from ai_gateway.settings.shown import swapped
 from ai_gateway.settings.tree import ConfiguredProvider, Problem, Settings, SettingsError
 from ai_gateway.upstream.signing import AwsSigner, GoogleSigner, Signer
 
@@ -90,7 +92,8 @@ def _problem(found: RouteProblem) -> Problem:
 class Reloader:
     """Reads `gateway.yaml` anew on `reload`, and whenever it or a file of a secret changes.
 
-    `told(outcome, why)`: `good` or `refused`.
+    `told(outcome, why)`: `good` or `refused`. `swapped(actor, detail)`: what is in force was put in the
+    place of what was before.
     """
 
     def __init__(
@@ -103,9 +106,11 @@ class Reloader:
         access: OpenAccess,
         simulator_port: int | None,
         told: Callable[[str, str], None],
+        swapped: Callable[[str, dict[str, Any]], None],
         environ: Mapping[str, str],
     ) -> None:
         self._settings = settings
+        self._in_force = settings
         self._config = config
         self._environ = environ
         self._vitals = vitals
@@ -113,6 +118,7 @@ class Reloader:
         self._access = access
         self._simulator_port = simulator_port
         self._told = told
+        self._swapped = swapped
         self._refused: str | None = None
         self._files = settings.secret_files
         self._seen = self._stamp()
@@ -130,8 +136,8 @@ class Reloader:
     async def close(self) -> None:
         await end(self._task)
 
-    def reload(self) -> bool:
-        """True where the file is in force now."""
+    def reload(self, actor: str = "SIGHUP") -> bool:
+        """True where the file is in force now. `actor`: what asked for it."""
         try:
             settings = load_settings(self._environ, self._config)
             # Without a provider at the start there is a simulator; without one now, there is none.
@@ -152,6 +158,9 @@ class Reloader:
         self._refused = None
         self._files = settings.secret_files
         waiting = changed(self._settings, settings) - _SWAPPED
+        detail: dict[str, Any] = swapped(self._in_force, settings)
+        self._swapped(actor, detail | {"at_the_next_start": sorted(waiting)})
+        self._in_force = settings
         self._told("good", f"at the next start: {', '.join(sorted(waiting))}" if waiting else "")
         return True
 
@@ -169,7 +178,7 @@ class Reloader:
             await asyncio.sleep(_LOOK_SECONDS)
             stamp = self._stamp()
             if stamp != self._seen:
-                self.reload()
+                self.reload("file")
                 # Of the files that are looked at from now on.
                 self._seen = self._stamp()
 

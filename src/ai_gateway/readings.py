@@ -1,6 +1,6 @@
 """Gauges that are read where their values live, at a scrape; nothing is counted for them on the path."""
 
-from ai_gateway.audit.auditor import Auditor
+from ai_gateway.audit.build import OpenAudit
 from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.ledger.backlog import Backlog
 from ai_gateway.telemetry.log import Log
@@ -39,10 +39,11 @@ def read_cache(metrics: Metrics, cache: Cache | NoCache) -> None:
 
 
 def read_queues(
-    metrics: Metrics, log: Log, tracing: Tracing, auditor: Auditor, webhooks: Webhooks | None
+    metrics: Metrics, log: Log, tracing: Tracing, audit: OpenAudit, webhooks: Webhooks | None
 ) -> None:
     def waiting() -> dict[Labels, float]:
-        found = {"log": log.waiting, "traces": tracing.waiting, **auditor.waiting}
+        found = {"log": log.waiting, "traces": tracing.waiting, **audit.auditor.waiting}
+        found["acts"] = audit.acts.waiting
         if webhooks is not None:
             found["webhooks"] = webhooks.waiting
         return {(name,): float(count) for name, count in found.items()}

@@ -211,7 +211,9 @@ async def test_every_change_is_on_record_with_who_made_it_and_no_key(gateway: Ru
         ("admin", "create key", details["id"]),
         ("admin", "create tenant", "acme"),
     ]
-    assert page["data"][2]["detail"]["policy"]["models"] == ["gpt-*"]
+    detail = page["data"][2]["detail"]
+    assert detail["before"] == {"policy": {}}
+    assert detail["after"]["policy"] == {"models": ["gpt-*"]}
     text = json.dumps(page)
     assert key not in text
     assert issued["key"] not in text

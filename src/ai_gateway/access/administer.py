@@ -1,7 +1,7 @@
 """Making, changing and ending tenants and keys: one transaction each, which tells every replica what
 to forget and records who did it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import time
@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, Raw, to_builtins
 from msgspec.json import decode, encode
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,12 +68,13 @@ class Administration:
         async with self._database.write() as connection:
             await self._ensure_tenant(connection, tenant, now)
             inserted = insert(keys).values(row).returning(keys)
-            details = _key((await connection.execute(inserted)).one())
+            made = (await connection.execute(inserted)).one()
+            details = _key(made)
             # Somebody may have tried it before it was: then it is known as wrong.
             await announce(connection, hashes=(row["hash"],))  # type: ignore[arg-type]
             await record_action(
                 connection, actor=actor, action="create key", tenant=tenant, target=details.id,
-                detail={"name": new.name, "role": new.role},
+                detail={"after": _told(made, _KEY_COLUMNS)},
             )  # fmt: skip
         return IssuedKey(key=key, details=details)
 
@@ -99,14 +100,15 @@ class Administration:
             if not values:
                 row = (await connection.execute(select(keys).where(keys.c.id == id))).one_or_none()
                 return None if row is None else _key(row)
-            statement = update(keys).where(keys.c.id == id).values(values).returning(keys)
-            row = (await connection.execute(statement)).one_or_none()
-            if row is None:
+            old = await _held(connection, select(keys).where(keys.c.id == id))
+            if old is None:
                 return None
+            statement = update(keys).where(keys.c.id == id).values(values).returning(keys)
+            row = (await connection.execute(statement)).one()
             await announce(connection, hashes=_hashes(row))
             await record_action(
                 connection, actor=actor, action="change key", tenant=row.tenant, target=id,
-                detail=to_builtins(change),
+                detail=_changes(old, row, values),
             )  # fmt: skip
         return _key(row)
 
@@ -115,10 +117,7 @@ class Administration:
         key = new_key()
         until = int(time() + rotation.overlap_seconds) if rotation.overlap_seconds else None
         async with self._database.write() as connection:
-            found = select(keys).where(keys.c.id == id)
-            if connection.dialect.name == "postgresql":
-                found = found.with_for_update()
-            old = (await connection.execute(found)).one_or_none()
+            old = await _held(connection, select(keys).where(keys.c.id == id))
             if old is None:
                 return None
             statement = (
@@ -136,7 +135,7 @@ class Administration:
             await announce(connection, hashes=(*_hashes(old), row.hash))
             await record_action(
                 connection, actor=actor, action="rotate key", tenant=row.tenant, target=id,
-                detail={"overlap_seconds": rotation.overlap_seconds},
+                detail=_changes(old, row, ("hint", "previous_until")),
             )  # fmt: skip
         return IssuedKey(key=key, details=_key(row))
 
@@ -150,7 +149,7 @@ class Administration:
             await announce(connection, hashes=_hashes(row))
             await record_action(
                 connection, actor=actor, action="delete key", tenant=row.tenant, target=id,
-                detail={"name": row.name},
+                detail={"before": _told(row, _KEY_COLUMNS)},
             )  # fmt: skip
         return True
 
@@ -172,8 +171,9 @@ class Administration:
                     await connection.execute(insert(tenants).values(row).returning(tenants))
                 ).one()
                 await record_action(
-                    connection, actor=actor, action="create tenant", tenant=new.id, target=new.id
-                )
+                    connection, actor=actor, action="create tenant", tenant=new.id, target=new.id,
+                    detail={"after": _told(made, _TENANT_COLUMNS)},
+                )  # fmt: skip
         except IntegrityError:
             raise _taken(new.id) from None
         return _tenant(made)
@@ -212,14 +212,15 @@ class Administration:
                     await connection.execute(select(tenants).where(tenants.c.id == id))
                 ).one_or_none()
                 return None if row is None else _tenant(row)
-            statement = update(tenants).where(tenants.c.id == id).values(values).returning(tenants)
-            row = (await connection.execute(statement)).one_or_none()
-            if row is None:
+            old = await _held(connection, select(tenants).where(tenants.c.id == id))
+            if old is None:
                 return None
+            statement = update(tenants).where(tenants.c.id == id).values(values).returning(tenants)
+            row = (await connection.execute(statement)).one()
             await announce(connection, tenant=id)
             await record_action(
                 connection, actor=actor, action="change tenant", tenant=id, target=id,
-                detail=to_builtins(change),
+                detail=_changes(old, row, values),
             )  # fmt: skip
         return _tenant(row)
 
@@ -235,13 +236,15 @@ class Administration:
                     code="tenant_has_keys",
                 )  # fmt: skip
             found = await connection.execute(
-                delete(tenants).where(tenants.c.id == id).returning(tenants.c.id)
+                delete(tenants).where(tenants.c.id == id).returning(tenants)
             )
-            if found.one_or_none() is None:
+            row = found.one_or_none()
+            if row is None:
                 return False
             await record_action(
-                connection, actor=actor, action="delete tenant", tenant=id, target=id
-            )
+                connection, actor=actor, action="delete tenant", tenant=id, target=id,
+                detail={"before": _told(row, _TENANT_COLUMNS)},
+            )  # fmt: skip
         return True
 
     async def actions(
@@ -324,6 +327,28 @@ def _changed(change: KeyChange | TenantChange) -> dict[str, Any]:
         if value is not UNSET:
             values[name] = _text(value) if name in ("policy", "tags", "metadata") else value
     return values
+
+
+_TENANT_COLUMNS = ("title", "policy", "metadata", "disabled")
+_KEY_COLUMNS = ("name", "user", "role", "policy", "tags", "metadata", "disabled", "expires_at")
+_JSON_COLUMNS = frozenset({"policy", "tags", "metadata"})
+
+
+def _told(row: Row[Any], columns: Iterable[str]) -> dict[str, Any]:
+    """What an act tells of a row: never a key or its hash."""
+    found = {name: getattr(row, name) for name in columns}
+    return {n: Raw(v.encode("utf-8")) if n in _JSON_COLUMNS else v for n, v in found.items()}
+
+
+def _changes(old: Row[Any], new: Row[Any], columns: Iterable[str]) -> dict[str, Any]:
+    return {"before": _told(old, columns), "after": _told(new, columns)}
+
+
+async def _held(connection: AsyncConnection, found: Select[Any]) -> Row[Any] | None:
+    """A row as it is before a change, and until the transaction is over."""
+    if connection.dialect.name == "postgresql":
+        found = found.with_for_update()
+    return (await connection.execute(found)).one_or_none()
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ from ai_gateway.model.audit import Audit
 from ai_gateway.model.policy import AuditLevel
 from ai_gateway.storage.database import Database
 
+from .acts import Acts
 from .auditor import Auditor, Sink
 from .bodies import Bodies
 from .database import DatabaseSink
@@ -45,7 +46,7 @@ class Counts(Struct, frozen=True, kw_only=True):
 
     written: Mapping[str, Callable[[int], None]]
     lost: Mapping[str, Callable[[Loss, int], None]]
-    """Also for `capture`: calls that never came to be records."""
+    """Also for `capture`: calls that never came to be records; and for `acts`."""
 
 
 class OpenAudit:
@@ -68,6 +69,7 @@ class OpenAudit:
         self._sinks = [self._sink(name, database, counts, otlp) for name in settings.options.sinks]
         bodies = Bodies(Redactor(settings.options.redact), settings.options.max_body_bytes)
         self.auditor = Auditor(settings.level, bodies, self._sinks, lost=counts.lost["capture"])
+        self.acts = Acts(database, counts.lost["acts"])
         self._tasks: Sequence[asyncio.Task[None]] = ()
         self._told: int = 0
 
@@ -88,19 +90,21 @@ class OpenAudit:
 
     async def close(self) -> None:
         await end(*self._tasks)
+        await self.acts.close()
         # On a thread: what is still to be written needs the loop.
         await asyncio.to_thread(self.auditor.close)
         self._tell_head()
 
     def note(self) -> str | None:
         """What `/ready` says of it; None where all is well."""
-        troubles = {sink.name: sink.trouble for sink in self._sinks if sink.trouble is not None}
+        told = {"acts": self.acts.trouble, **{sink.name: sink.trouble for sink in self._sinks}}
+        troubles = {name: why for name, why in told.items() if why is not None}
         if not troubles:
             return None
         return "audit: " + "; ".join(f"{name}: {why}" for name, why in troubles.items())
 
     async def record_act(self, **act: Any) -> None:
-        """What an administrator did that changed nothing else. Raises DatabaseUnavailable."""
+        """Before an administrator is shown what the database keeps. Raises DatabaseUnavailable."""
         async with self._database.write() as connection:
             from ai_gateway.storage.admin_audit import record_action
 

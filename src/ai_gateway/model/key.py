@@ -123,12 +123,13 @@ class AdminAction(Struct, frozen=True, kw_only=True):
     id: str
     at: datetime
     actor: str
-    """`admin` for ADMIN_KEY, `cli`, or the id of a key."""
+    """`admin` for ADMIN_KEY, `cli`, the id of a key; of a `gateway.yaml` read anew `file`, or `SIGHUP`; of
+    an experiment's guard `guard`."""
     action: str
     tenant: str | None
     target: str | None
     detail: Raw
-    """What was changed to what, as JSON."""
+    """What it was `before` and `after`, as JSON."""
 
 
 class AdminActionPage(Struct, frozen=True, kw_only=True):

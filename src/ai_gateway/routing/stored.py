@@ -3,7 +3,9 @@
 from time import time
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from msgspec import Raw
+from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.model.route import Route
 from ai_gateway.storage.admin_audit import record_action
@@ -31,20 +33,29 @@ async def load_routes(database: Database) -> dict[str, Route]:
 async def put_route(database: Database, name: str, route: Route, actor: str) -> None:
     body = _write(route).decode()
     async with database.write() as connection:
-        await connection.execute(delete(routes).where(routes.c.name == name))
+        before = await _taken_out(connection, name)
         row = {"name": name, "body": body, "updated_at": int(time()), "updated_by": actor}
         await connection.execute(insert(routes).values(row))
         await record_action(
-            connection, actor=actor, action="put route", tenant=None, target=name, detail=route
-        )
+            connection, actor=actor, action="put route", tenant=None, target=name,
+            detail={"before": before, "after": Raw(body.encode("utf-8"))},
+        )  # fmt: skip
 
 
 async def delete_route(database: Database, name: str, actor: str) -> None:
     async with database.write() as connection:
-        await connection.execute(delete(routes).where(routes.c.name == name))
+        before = await _taken_out(connection, name)
         await record_action(
-            connection, actor=actor, action="delete route", tenant=None, target=name
-        )
+            connection, actor=actor, action="delete route", tenant=None, target=name,
+            detail={"before": before},
+        )  # fmt: skip
+
+
+async def _taken_out(connection: AsyncConnection, name: str) -> Raw | None:
+    """The route as it stood; None where there was none."""
+    found = delete(routes).where(routes.c.name == name).returning(routes.c.body)
+    body = (await connection.execute(found)).scalar()
+    return None if body is None else Raw(body.encode("utf-8"))
 
 
 async def load_stops(database: Database) -> dict[tuple[str, str], str]:
@@ -59,20 +70,28 @@ async def stop_experiment(
 ) -> None:
     where = (experiment_stops.c.route == route) & (experiment_stops.c.experiment == experiment)
     async with database.write() as connection:
-        await connection.execute(delete(experiment_stops).where(where))
+        before = await _stop_taken_out(connection, where)
         row = {"route": route, "experiment": experiment, "at": int(time()), "reason": reason}
         await connection.execute(insert(experiment_stops).values(row))
         await record_action(
             connection, actor=actor, action="stop experiment", tenant=None,
-            target=f"{route}/{experiment}", detail=reason,
+            target=f"{route}/{experiment}",
+            detail={"before": {"stopped": before}, "after": {"stopped": reason}},
         )  # fmt: skip
 
 
 async def start_experiment(database: Database, route: str, experiment: str, actor: str) -> None:
     where = (experiment_stops.c.route == route) & (experiment_stops.c.experiment == experiment)
     async with database.write() as connection:
-        await connection.execute(delete(experiment_stops).where(where))
+        before = await _stop_taken_out(connection, where)
         await record_action(
             connection, actor=actor, action="start experiment", tenant=None,
             target=f"{route}/{experiment}",
+            detail={"before": {"stopped": before}, "after": {"stopped": None}},
         )  # fmt: skip
+
+
+async def _stop_taken_out(connection: AsyncConnection, where: ColumnElement[bool]) -> str | None:
+    """Why it had been stopped; None where it had not."""
+    found = delete(experiment_stops).where(where).returning(experiment_stops.c.reason)
+    return (await connection.execute(found)).scalar()

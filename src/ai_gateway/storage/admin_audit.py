@@ -24,11 +24,14 @@ async def record_action(
     actor: str,
     action: str,
     tenant: str | None,
-    target: str,
+    target: str | None,
     detail: object = None,
+    at: int | None = None,
 ) -> None:
-    """`action` is a verb and its noun (`create key`); `detail` is JSON and never holds a secret."""
-    now = time_ns() // 1_000_000
+    """`action` is a verb and its noun (`create key`); `detail` is JSON and never holds a secret: where
+    something changed, what it was `before` and `after`. `at`: milliseconds since 1970, where it was not
+    just now."""
+    now = time_ns() // 1_000_000 if at is None else at
     row: dict[str, Any] = {
         "id": f"{now:012x}{token_hex(10)}",
         "at": now,

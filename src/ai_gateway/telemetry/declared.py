@@ -160,7 +160,7 @@ METRICS: tuple[Metric, ...] = (
            help="Times that the database could not be reached any more; calls go on, records wait."),
     Metric(name="gateway_background_queue", kind="gauge", labels=("queue",),
            help="What waits to be delivered beside the path: log lines, calls whose spans are to be "
-           "sent (traces), settled calls (audit), audit records by sink, webhooks."),
+           "sent (traces), settled calls (audit), audit records by sink, administrators' acts, webhooks."),
     Metric(name="gateway_traces_exported_total", kind="counter", help="Calls whose spans the collector took."),
     Metric(name="gateway_traces_dropped_total", kind="counter", labels=("reason",),
            help="Calls whose spans were given up: the queue was full, the delivery failed, or the time "
@@ -171,7 +171,8 @@ METRICS: tuple[Metric, ...] = (
            help="Audit records kept, by sink: database, jsonl, otlp."),
     Metric(name="gateway_audit_dropped_total", kind="counter", labels=("sink", "reason"),
            help="Audit records given up: the queue was full, the sink failed, or the time to close was "
-           "over (closing). Sink `capture`: before they came to any. Anything but 0 wants a look."),
+           "over (closing). Sink `capture`: before they came to any; `acts`: of administrators' acts. Anything "
+           "but 0 wants a look."),
     Metric(name="gateway_webhooks_total", kind="counter", labels=("outcome",),
            help="Events for WEBHOOK_URL: sent, or not (full, failed, closing)."),
     Metric(name="gateway_build_info", kind="gauge", labels=("version", "python"), workers="max",

@@ -11,7 +11,7 @@ from ai_gateway.edge.usage import no_ledger
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import CacheUse, SimilarityReport
 
-from .route import EVERYONE, TENANT_ADMINS, AdminCall, AdminRoute, not_found
+from .route import EVERYONE, TENANT_ADMINS, AdminCall, AdminRoute, NoteAct, not_found
 
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
@@ -39,7 +39,9 @@ class UseQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def cache_routes(
-    cache: Cache | NoCache, queries: "Callable[[], LedgerQueries] | None"
+    cache: Cache | NoCache,
+    queries: "Callable[[], LedgerQueries] | None",
+    note_act: NoteAct,
 ) -> list[AdminRoute]:
     def ledger() -> "LedgerQueries":
         if queries is None:
@@ -59,7 +61,15 @@ def cache_routes(
     async def purge(call: AdminCall) -> Purged:
         query: PurgeQuery = call.query
         tenant = call.actor.tenant_or(query.tenant)
-        return Purged(answers=await cache.purge(tenant, query.model))
+        answers = await cache.purge(tenant, query.model)
+        note_act(
+            actor=call.actor.name,
+            action="purge cache",
+            tenant=tenant,
+            target=query.model or "everything",
+            detail={"answers": answers},
+        )
+        return Purged(answers=answers)
 
     async def forget(call: AdminCall) -> None:
         key = call.path["key"]
@@ -71,6 +81,7 @@ def cache_routes(
             raise GatewayError("invalid_request", "This is no key of a stored answer.", field="key")
         if not await cache.forget(key):
             raise not_found("stored answer", key)
+        note_act(actor=call.actor.name, action="forget answer", tenant=own, target=key)
 
     return [
         AdminRoute(

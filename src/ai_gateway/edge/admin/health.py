@@ -9,7 +9,7 @@ from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.breaker import State
 from ai_gateway.routing.vitals import Vitals, VitalsBook
 
-from .route import ADMINS, ALL_TENANTS, AdminCall, AdminRoute, not_found
+from .route import ADMINS, ALL_TENANTS, AdminCall, AdminRoute, NoteAct, not_found
 
 
 class TargetHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,8 +40,14 @@ class Force(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def health_routes(
-    vitals: VitalsBook, readiness: Readiness, clock: Callable[[], float]
+    vitals: VitalsBook,
+    readiness: Readiness,
+    clock: Callable[[], float],
+    note_act: NoteAct,
+    instance: str,
 ) -> list[AdminRoute]:
+    """`instance`: this process's name, which alone a forced breaker concerns."""
+
     async def health(call: AdminCall) -> Health:
         now = clock()
         reasons = readiness.reasons()
@@ -58,7 +64,19 @@ def health_routes(
         if found is None:
             raise not_found("breaker", f"{provider}/{model}")
         body: Force = call.body
+        before = found.breaker.forced
         found.breaker.force(body.state)
+        note_act(
+            actor=call.actor.name,
+            action="force breaker",
+            tenant=None,
+            target=f"{provider}/{model}",
+            detail={
+                "before": {"forced": before},
+                "after": {"forced": body.state},
+                "instance": instance,
+            },
+        )
         return target_health(found, clock())
 
     return [

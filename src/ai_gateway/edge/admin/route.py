@@ -45,6 +45,11 @@ class AdminCall(Struct, frozen=True, kw_only=True):
     """An `AdminRoute.takes`."""
 
 
+NoteAct = Callable[..., None]
+"""`note_act(actor=, action=, tenant=, target=, detail=)`: what an administrator did that is not in the
+database anyway; on record as soon as the database is there."""
+
+
 class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 

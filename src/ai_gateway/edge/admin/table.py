@@ -19,7 +19,7 @@ from .cache import cache_routes
 from .experiments import experiment_routes
 from .health import health_routes
 from .keys import Changed, key_routes
-from .route import AdminRoute
+from .route import AdminRoute, NoteAct
 from .routes import route_routes
 from .tenants import tenant_routes
 from .usage import usage_routes
@@ -45,6 +45,9 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     experiments: Experiments
     database: Database
     audit: AuditParts
+    note_act: NoteAct
+    instance: str
+    """This process's name."""
 
 
 def admin_table(parts: AdminParts) -> list[AdminRoute]:
@@ -53,9 +56,9 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *tenant_routes(parts.administration, parts.access_changed),
         *action_routes(parts.administration),
         *usage_routes(parts.ledger),
-        *cache_routes(parts.cache, parts.ledger),
+        *cache_routes(parts.cache, parts.ledger, parts.note_act),
         *route_routes(parts.routes, parts.router, parts.clock),
         *experiment_routes(parts.router, parts.experiments, parts.database),
-        *health_routes(parts.vitals, parts.readiness, parts.clock),
+        *health_routes(parts.vitals, parts.readiness, parts.clock, parts.note_act, parts.instance),
         *audit_routes(parts.audit),
     ]
