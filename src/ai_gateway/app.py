@@ -34,7 +34,15 @@ from ai_gateway.ledger.ledger import NoLedger
 from ai_gateway.limits.limits import NoSpending
 from ai_gateway.load.turnstile import Turnstile
 from ai_gateway.model.call import GATEWAY_ITSELF
-from ai_gateway.parts import audit_of, cache_of, limits_of, open_state, tracing_of, webhooks_of
+from ai_gateway.parts import (
+    audit_of,
+    cache_of,
+    limits_of,
+    log_as_text,
+    open_state,
+    tracing_of,
+    webhooks_of,
+)
 from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
@@ -99,6 +107,7 @@ async def open_gateway(
         lock=log_lock,
         sample=settings.log_sample,
         sampled_out=metrics.log_sampled_out.add,
+        text=log_as_text(settings),
     )
     timeouts = Timeouts(
         connect=settings.connect_timeout,

@@ -27,6 +27,12 @@ from ai_gateway.telemetry.tracing import Tracing
 from ai_gateway.telemetry.webhooks import Webhooks
 
 
+def log_as_text(settings: Settings) -> bool:
+    if settings.log_format == "auto":
+        return settings.log_level == "debug" and os.isatty(1)
+    return settings.log_format == "text"
+
+
 def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
     sampling = Sampling(
         sampler=settings.traces_sampler,

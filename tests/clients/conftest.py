@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -83,10 +84,10 @@ def _run(
 def _wait_for_port(process: "subprocess.Popen[bytes]", log: Path) -> int:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        for line in log.read_text("utf-8").splitlines():
-            event = json.loads(line)
-            if event["event"] == "serving":
-                return int(event["port"])
+        # In JSON, or as text (LOG_FORMAT).
+        serving = re.search(r'(?:"event":"| )serving\b.*\bport"?[:=](\d+)', log.read_text("utf-8"))
+        if serving is not None:
+            return int(serving[1])
         assert process.poll() is None, "the gateway ended at its start"
         time.sleep(0.02)
     raise AssertionError("the gateway did not start")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.clients.conftest import start_gateway
 from tests.integration.test_account import ANSWER, ASKED, CHAT
 from tests.integration.test_traces import PIECES
@@ -32,10 +34,14 @@ def scripts() -> list[tuple[str, Script]]:
     ]
 
 
-async def test_no_canary_shows_at_any_level(tmp_path: Path) -> None:
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_no_canary_shows_at_any_level(tmp_path: Path, log_format: str) -> None:
     with receiving_http() as receiver:
         environ = {
             "LOG_LEVEL": "debug",
+            "LOG_FORMAT": log_format,
+            # Every script is to be met.
+            "CACHE_TTL": "0",
             "GATEWAY_MODE": "debug",
             "ADMIN_KEY": "admin-canary",
             "AUDIT_KEY": "audit-canary",
@@ -76,6 +82,8 @@ async def test_no_canary_shows_at_any_level(tmp_path: Path) -> None:
             finally:
                 gateway.stop()
     shown["log"] = gateway.log.read_bytes()
+    attempts = b'"event":"attempt"' if log_format == "json" else b" attempt "
+    assert shown["log"].count(attempts) > 20
     shown["traces"] = b"".join(receiver.raw)
     for arguments in (["check"], ["audit", "verify"]):
         done = subprocess.run(

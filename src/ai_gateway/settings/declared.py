@@ -232,6 +232,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="log_level", variable="LOG_LEVEL", default="info",
             parse=_one_of("debug", "info", "warning", "error"), group="telemetry",
             doc="Log lines of at least this level are written; a good call is info."),
+    Setting(name="log_format", variable="LOG_FORMAT", default="auto",
+            parse=_one_of("auto", "json", "text"), group="telemetry",
+            doc="`json`, or `text` for people who look on, a call a line; `auto`: text where the level is "
+                "debug and standard output is a terminal."),
     Setting(name="log_sample", variable="LOG_SAMPLE", default=1.0, parse=_number(0, 1),
             group="telemetry",
             doc="The part of good calls that get a line in the log; failed ones always do."),

@@ -92,6 +92,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Its address often holds a token."""
     webhook_secret: Secret | None
     audit_options: Audit
+    log_format: Literal["auto", "json", "text"]
     log_sample: float
     log_level: Literal["debug", "info", "warning", "error"]
     max_in_flight: int

@@ -1,4 +1,5 @@
-"""JSON log lines on standard output, one a call, written off the path in batches.
+"""Log lines on standard output, one a call, written off the path in batches: JSON, or text for people
+who look on (`text_lines`). At level debug every attempt at a provider has a line too.
 
 A line holds ids, names, numbers and outcomes; never a body, a prompt or a key. What is not printable is
 escaped, so a line stays one line, and harmless in a terminal, whatever callers put into names.
@@ -12,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import random
 from time import monotonic, time
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ai_gateway.courier import Courier, Loss
 from ai_gateway.model.call import Outcome
+
+from .text_lines import text_line
 
 Level = Literal["debug", "info", "warning", "error"]
 _RANK: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -69,6 +72,25 @@ class CallLine(Struct, omit_defaults=True):
     trace_id: str | None = None
 
 
+class AttemptLine(Struct, omit_defaults=True):
+    """The fields of an attempt's line."""
+
+    time: str
+    level: str
+    event: str
+    request_id: str
+    call_id: str
+    number: int
+    """From 1."""
+    provider: str
+    model: str
+    status: int
+    duration_ms: float
+    credential: int
+    """Which of the provider's, by its place."""
+    error: str | None = None
+
+
 class Log:
     """Collects lines and writes them on a thread of its own. Past `_MOST_HELD` lines it drops and counts."""
 
@@ -81,9 +103,11 @@ class Log:
         lock: Path | None = None,
         sample: float = 1.0,
         sampled_out: Callable[[], None] = lambda: None,
+        text: bool = False,
     ) -> None:
         """`lock`: a file that keeps workers' lines apart where they share an output. `sample`: the part
-        of good calls that get a line; `sampled_out` counts the others, and those of many strangers."""
+        of good calls that get a line; `sampled_out` counts the others, and those of many strangers.
+        `text`: for people, instead of JSON."""
         self._sample = sample
         self._sampled_out = sampled_out
         self._lock = None if lock is None else os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -94,7 +118,7 @@ class Log:
             "log", self._write, most=_MOST_HELD, batch=_BATCH, every=_FLUSH_SECONDS, lost=self._lost
         )
         self._clock = _Clock()
-        self._encode = msgspec.json.Encoder().encode
+        self._encode: Callable[[Any], bytes] = _text if text else _json
         self.listener: Callable[[str, Mapping[str, str | int | float | bool | None]], None] | None
         self.listener = None
         """Hears of every event, whatever the level that is written."""
@@ -104,7 +128,7 @@ class Log:
     @property
     def waiting(self) -> int:
         """Lines that are not written yet."""
-        return len(self._lines)
+        return self._courier.waiting
 
     def call(self, outcome: Outcome) -> None:
         """The line of a settled call: `info`, or `warning` where it failed."""
@@ -117,6 +141,8 @@ class Log:
         if outcome.error == "authentication" and self._are_many():
             self._sampled_out()
             return
+        if self._rank <= _RANK["debug"]:
+            self._attempts(outcome)
         caller, target, usage = outcome.caller, outcome.target, outcome.usage
         known = outcome.usage_known
         total = outcome.total_seconds
@@ -184,14 +210,30 @@ class Log:
         return self._strangers > _STRANGERS_A_SECOND
 
     def _add(self, line: object) -> None:
-        encoded = self._encode(line)
-        if not encoded.isascii() or b"\x7f" in encoded:
-            encoded = _printable(encoded)
-        self._courier.put(encoded + b"\n")
+        self._courier.put(self._encode(line))
 
     def _lost(self, loss: Loss, lines: int) -> None:
         for _ in range(lines):
             self._dropped()
+
+    def _attempts(self, outcome: Outcome) -> None:
+        for number, attempt in enumerate(outcome.attempts, 1):
+            self._add(
+                AttemptLine(
+                    time=self._clock.now(),
+                    level="debug",
+                    event="attempt",
+                    request_id=outcome.request.id,
+                    call_id=outcome.call_id,
+                    number=number,
+                    provider=attempt.target.provider,
+                    model=attempt.target.model[:_LONGEST_NAME],
+                    status=attempt.status,
+                    duration_ms=round(attempt.seconds * 1000, 3),
+                    credential=attempt.credential,
+                    error=attempt.error,
+                )
+            )
 
     def _write(self, lines: list[bytes]) -> None:
         """On the courier's thread, which may wait here for as long as nobody reads."""
@@ -209,6 +251,20 @@ class Log:
         finally:
             if self._lock is not None:
                 fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _json(line: Any) -> bytes:
+    encoded = _encode(line)
+    if not encoded.isascii() or b"\x7f" in encoded:
+        encoded = _printable(encoded)
+    return encoded + b"\n"
+
+
+def _text(line: Any) -> bytes:
+    return text_line(structs.asdict(line) if isinstance(line, Struct) else line)
 
 
 def _printable(line: bytes) -> bytes:

@@ -4,13 +4,18 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from decimal import Decimal
 
 import pytest
 
-from ai_gateway.telemetry.log import Log
+from ai_gateway.model.call import Outcome
+from ai_gateway.model.trace import Trace
+from ai_gateway.model.usage import Usage
+from ai_gateway.telemetry.log import CallLine, Level, Log
 
 from .test_metrics import outcome_of
 
@@ -127,3 +132,70 @@ def test_a_process_whose_output_nobody_reads_ends_all_the_same() -> None:
         process.kill()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def written(log_level: Level, outcome: Outcome, *, text: bool) -> list[str]:
+    reading, writing = os.pipe()
+    log = Log(log_level, Count(), descriptor=writing, text=text)
+    log.call(outcome)
+    log.event("info", "serving", host="::1", port=8080, why=None)
+    asyncio.run(log.close())
+    os.close(writing)
+    found = os.read(reading, 65536).decode().splitlines()
+    os.close(reading)
+    return found
+
+
+def test_at_debug_every_attempt_has_a_line() -> None:
+    tried = outcome_of(
+        attempts=[("openai", "gpt-4o", "timeout"), ("groq", "llama", None)], call_id="c1"
+    )
+    first, second, call, _ = [json.loads(line) for line in written("debug", tried, text=False)]
+    assert (first["event"], first["number"], first["provider"], first["error"]) == (
+        "attempt", 1, "openai", "timeout",
+    )  # fmt: skip
+    assert (second["number"], second["model"], second["call_id"]) == (2, "llama", "c1")
+    assert call["event"] == "call"
+    assert len(written("info", tried, text=False)) == 2
+
+
+def test_text_has_what_is_looked_at_first_in_front() -> None:
+    call, serving = written("info", outcome_of(requested_model="smart", call_id="c1"), text=True)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} info    call 200 /v1/chat/completions smart -> openai/gpt-4o "
+        r"1500\.3 ms \(own 0\.3, first token 500\.0\) 1000\+101 tokens \$0\.25 request_id=r call_id=c1 "
+        r"tenant=acme user=anna attempts=1",
+        call,
+    )
+    assert serving.endswith(" info    serving host=::1 port=8080")
+
+
+def test_text_says_all_that_json_says() -> None:
+    full = outcome_of(
+        error="upstream", error_detail="reset", status=502, route="r1", cache="miss", stream=True,
+        notes=("left out",), guardrails=["pii=redact:email"], upstream_request_id="u1",
+        answered_model="gpt-4o-2024", stop="length", saved=Decimal("0.1"), requested_model="m",
+        usage=Usage(input_tokens=1, output_tokens=2, cache_read_tokens=3),
+        trace=Trace(trace_id=1, span_id=2),
+    )  # fmt: skip
+    fields = json.loads(written("info", full, text=False)[0])
+    assert set(fields) >= {*CallLine.__struct_fields__} - {"key_id"}
+    text = written("info", full, text=True)[0]
+    for name, value in fields.items():
+        if name not in ("time", "requested_model", "duration_ms"):
+            shown = value if isinstance(value, str) else json.dumps(value)
+            assert shown in text or shown == "true", name
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\r\x1b[31mred", "a b=c", 'quo"te', "snow\u2603", "\u2028", "\x9b31m", ""]
+)
+def test_names_that_callers_choose_neither_break_a_text_line_nor_steer_a_terminal(
+    name: str,
+) -> None:
+    line, _ = written("info", outcome_of(user=name, requested_model=name), text=True)
+    assert line.isascii()
+    assert line.isprintable()
+    user = line.partition(" user=")[2]
+    if user.startswith('"'):
+        assert json.JSONDecoder().raw_decode(user)[0] == name
