@@ -115,7 +115,7 @@ async def open_gateway(
         idle=settings.idle_timeout,
         total=settings.total_timeout,
     )
-    tracing = tracing_of(settings, metrics)
+    tracing = tracing_of(settings, metrics, lambda provider: router.directory.servers.get(provider))
     webhooks = webhooks_of(settings, metrics)
     log.listener = None if webhooks is None else webhooks.heard
     error_budget = ErrorBudget(

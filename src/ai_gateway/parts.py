@@ -33,7 +33,10 @@ def log_as_text(settings: Settings) -> bool:
     return settings.log_format == "text"
 
 
-def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
+def tracing_of(
+    settings: Settings, metrics: Metrics, server_of: Callable[[str], tuple[str, int] | None]
+) -> Tracing:
+    """`server_of` tells where a provider listens."""
     sampling = Sampling(
         sampler=settings.traces_sampler,
         ratio=settings.traces_ratio,
@@ -58,6 +61,7 @@ def tracing_of(settings: Settings, metrics: Metrics) -> Tracing:
         __version__,
         exported=metrics.counter("gateway_traces_exported_total").of().add,
         lost=lambda reason, count: drops[reason].add(count),
+        server_of=server_of,
     )
     return Tracing(sampling, exporter, frozenset(settings.trace_propagate_to))
 

@@ -129,13 +129,16 @@ class Pipeline:
             if asking is not None and not asking.rules.limited:
                 begun = perf_counter()
                 if await self._cache.recall(asking, outcome, back):
+                    _stage(outcome, "recall", begun)
                     return outcome
-                _stage(outcome, "recall", begun)
             begun = perf_counter()
             admission = await self._admit(resolved, exchange, outcome, self._cache.look_up(asking))
             _stage(outcome, "admit", begun)
+            recalling = perf_counter()
 
             async def ask(exchange: Exchange, reply: Reply) -> None:
+                if asking is not None:
+                    _stage(outcome, "recall", recalling)
                 plan = self._router.plan(resolved, exchange, request, caller)
                 if outcome.pin is not None:
                     plan = pinned(plan, *outcome.pin)
@@ -143,6 +146,8 @@ class Pipeline:
 
             kept = None if admission is None else admission.value
             await self._cache.answer(asking, exchange, outcome, back, ask, kept)
+            if asking is not None and not outcome.attempts:
+                _stage(outcome, "recall", recalling)
             if resolved.route.shadow is not None and outcome.attempts and outcome.error is None:
                 self._shadows.cast(resolved.route.shadow, exchange, outcome)
         except GatewayError as error:

@@ -6,7 +6,7 @@ made once per model and kept.
 
 from collections.abc import Mapping
 from math import inf
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
@@ -80,6 +80,12 @@ class Directory:
             for name, credential in credentials.items()
         }
         self._configured = frozenset(credentials)
+        self.servers = {
+            catalogue.providers[name].label: _server(credential.base_url)
+            for name, credential in credentials.items()
+            if name in catalogue.providers
+        }
+        """Where each provider listens, host and port, by what calls show of its name."""
         self._kept: dict[tuple[Operation, str, str], Destination] = {}
 
     @property
@@ -216,6 +222,11 @@ def _first_tier(prices: Prices | None) -> float:
         return inf
     tiers = [*prices.input.tiers, *(() if prices.output is None else prices.output.tiers)]
     return min((tier.start for tier in tiers), default=inf)
+
+
+def _server(base_url: str) -> tuple[str, int]:
+    parts = urlsplit(base_url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _headers(provider: Provider, secret: str | None, user_agent: str) -> list[tuple[str, str]]:

@@ -1,34 +1,29 @@
-"""Spans to a collector over OTLP, by OpenTelemetry's SDK and exporters (imported where configured).
+"""Spans to a collector over OTLP, by OpenTelemetry's exporters (imported where configured).
 
-The SDK's batch processor drops without counting when its queue is full, so the courier of the gateway's
-own stands in its place; encoding, transport, retries and time-outs are the SDK's.
+The SDK's batch processor drops without counting when its queue is full, and its encoder is dear: so
+a courier of the gateway's own stands in place of the one, and `encoding` in place of the other. Transport,
+credentials, compression, retries and time-outs are the SDK's, and so are its OTEL_EXPORTER_OTLP variables.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
-from opentelemetry.trace.status import Status, StatusCode
 
 from ai_gateway.courier import Courier, Loss
 from ai_gateway.model.call import Outcome
 
-from .spans import Span, spans_of
-
-Protocol = Literal["http/protobuf", "grpc"]
+from .encoding import Batches
+from .spans import Server, Span, Value, spans_of
 
 _MOST_WAITING = 4096
+_MOST_WEIGHT = 64 * 1024 * 1024
 _BATCH = 256
 _EVERY = 1.0
 _SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
-_KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
-_UNSET = Status(StatusCode.UNSET)
 
 
 class OtlpTarget(Struct, frozen=True, kw_only=True):
@@ -36,7 +31,7 @@ class OtlpTarget(Struct, frozen=True, kw_only=True):
 
     endpoint: str
     """HTTP: the whole URL (`http://host:4318/v1/traces`); gRPC: `http://host:4317`."""
-    protocol: Protocol
+    protocol: Literal["http/protobuf", "grpc"]
     headers: Mapping[str, str]
     """Often credentials."""
     service_name: str
@@ -47,8 +42,16 @@ class ExportFailed(Exception):
     """A delivery that the collector did not take."""
 
 
+class Sender(Protocol):
+    def send(self, request: ExportTraceServiceRequest) -> bool:
+        """Blocks; False where the collector did not take it, retries included."""
+        ...
+
+    def shutdown(self) -> None: ...
+
+
 class OtlpSpans:
-    """The SpanExporter of `tracing`: makes spans on the loop, sends them from its courier's thread."""
+    """The SpanExporter of `tracing`: spans are made, encoded and sent on its courier's thread."""
 
     def __init__(
         self,
@@ -57,20 +60,22 @@ class OtlpSpans:
         *,
         exported: Callable[[int], None],
         lost: Callable[[Loss, int], None],
+        server_of: Callable[[str], Server | None] = lambda provider: None,
         closing_seconds: float = 3.0,
     ) -> None:
+        """`server_of` tells where a provider listens."""
         # The SDK would tell standard error of each failure; the gateway's metric and log do.
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         logging.getLogger("opentelemetry").propagate = False
-        self._exporter = make_exporter(target)
-        self._resource = make_resource(target, version)
-        self._scope = InstrumentationScope("ai_gateway", version, _SCHEMA)
+        self._sender = make_sender(target)
+        self._batches = Batches(resource_of(target, version), "ai_gateway", version, _SCHEMA)
         self._exported = exported
-        self._lost = lost
+        self._server_of = server_of
         self._closing_seconds = closing_seconds
-        self._courier: Courier[list[Span]] = Courier(
-            "traces", self._send, most=_MOST_WAITING, batch=_BATCH, every=_EVERY, lost=lost
-        )
+        self._courier: Courier[Outcome] = Courier(
+            "traces", self._send, most=_MOST_WAITING, batch=_BATCH, every=_EVERY, lost=lost,
+            weigh=_weight, most_weight=_MOST_WEIGHT,
+        )  # fmt: skip
 
     @property
     def trouble(self) -> str | None:
@@ -84,71 +89,47 @@ class OtlpSpans:
         self._courier.start()
 
     def export(self, outcome: Outcome) -> None:
-        if outcome.trace is not None:
-            self._courier.put(spans_of(outcome, outcome.trace))
+        self._courier.put(outcome)
 
     def close(self) -> None:
         self._courier.close(self._closing_seconds)
-        self._exporter.shutdown()
+        self._sender.shutdown()
 
-    def _send(self, calls: list[list[Span]]) -> None:
-        spans = [self._readable(span) for call in calls for span in call]
-        if self._exporter.export(spans) is not SpanExportResult.SUCCESS:
+    def _send(self, outcomes: list[Outcome]) -> None:
+        spans: list[Span] = []
+        for outcome in outcomes:
+            if outcome.trace is not None:
+                spans += spans_of(outcome, outcome.trace, self._server_of)
+        if not self._sender.send(self._batches.request(spans)):
             raise ExportFailed("the collector did not take the spans")
-        self._exported(len(calls))
-
-    def _readable(self, span: Span) -> ReadableSpan:
-        state = TraceState.from_header([span.state]) if span.state else None
-        parent = None
-        if span.parent_id is not None:
-            parent = SpanContext(
-                span.trace_id,
-                span.parent_id,
-                is_remote=span.kind == "server",
-                trace_flags=TraceFlags(TraceFlags.SAMPLED),
-                trace_state=state,
-            )
-        return ReadableSpan(
-            name=span.name,
-            context=SpanContext(
-                span.trace_id,
-                span.span_id,
-                is_remote=False,
-                trace_flags=TraceFlags(TraceFlags.SAMPLED),
-                trace_state=state,
-            ),
-            parent=parent,
-            resource=self._resource,
-            attributes=span.attributes,
-            kind=_KINDS[span.kind],
-            status=_UNSET if span.error is None else Status(StatusCode.ERROR, span.error),
-            start_time=span.start,
-            end_time=span.end,
-            instrumentation_scope=self._scope,
-        )
+        self._exported(len(outcomes))
 
 
-def make_exporter(target: OtlpTarget) -> SpanExporter:
+def _weight(outcome: Outcome) -> int:
+    """What a waiting call keeps in memory."""
+    return 2048 + len(outcome.request.body)
+
+
+def make_sender(target: OtlpTarget) -> Sender:
     if target.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
+        from .senders import grpc_sender
 
-        return Grpc(
-            endpoint=target.endpoint,
-            insecure=target.endpoint.startswith("http://"),
-            headers=dict(target.headers),
-        )
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
+        return grpc_sender(target.endpoint, target.headers)
+    from .senders import http_sender
 
-    return Http(endpoint=target.endpoint, headers=dict(target.headers))
+    return http_sender(target.endpoint, target.headers)
 
 
-def make_resource(target: OtlpTarget, version: str) -> Resource:
+def resource_of(target: OtlpTarget, version: str) -> dict[str, Value]:
     """OTEL_RESOURCE_ATTRIBUTES are in it, as the SDK reads them."""
-    return Resource.create(
+    resource = Resource.create(
         {
             "service.name": target.service_name,
             "service.version": version,
             "service.instance.id": target.instance,
         },
-        schema_url=_SCHEMA,
     )
+    return {
+        name: value if isinstance(value, str | bool | int | float) else str(value)
+        for name, value in resource.attributes.items()
+    }

@@ -1,7 +1,7 @@
 """A settled call as spans, by OpenTelemetry's semantic conventions (HTTP stable, GenAI 1.41).
 
     POST /v1/chat/completions     server    the whole call
-      admit, guard, recall, ...   internal  steps that took their time
+      queue, guard, admit, recall internal  steps that took their time
       chat gpt-4o                 client    one for each attempt
         stream                    internal  from the first piece of answer to the last
 
@@ -12,17 +12,19 @@ from collections.abc import Callable
 from time import perf_counter, time_ns
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from ai_gateway.model.call import Attempt, Outcome
 from ai_gateway.model.trace import Trace, new_span_id
 
+from .asked import Value, asked_attributes
+
 Kind = Literal["server", "client", "internal"]
-Value = str | int | float | bool | list[str]
+Server = tuple[str, int]
+"""Where a provider listens: host and port."""
+ServerOf = Callable[[str], Server | None]
 
 _LONGEST = 256
-_LARGEST_BODY_READ = 1024 * 1024
 
 
 class Span(Struct, kw_only=True):
@@ -52,6 +54,8 @@ ATTRIBUTES = (
     Attribute("url.path", "server", "the same"),
     Attribute("url.scheme", "server", "http"),
     Attribute("http.response.status_code", "server", "499: the caller left before an answer"),
+    Attribute("server.address", "server", "the host that the caller named"),
+    Attribute("user_agent.original", "server", "the caller's program"),
     Attribute("error.type", "server", "the kind of error"),
     Attribute("user.id", "server", "the user who asked"),
     Attribute("gateway.request_id", "server", "as in `x-request-id` and the log"),
@@ -78,6 +82,13 @@ ATTRIBUTES = (
     Attribute("gen_ai.request.presence_penalty", "attempt", ""),
     Attribute("gen_ai.request.seed", "attempt", ""),
     Attribute("gen_ai.request.choice.count", "attempt", "where it is not 1"),
+    Attribute("gen_ai.request.reasoning.level", "attempt", "the effort that was asked for"),
+    Attribute("gen_ai.request.encoding_formats", "attempt", "embeddings: float or base64"),
+    Attribute("gen_ai.embeddings.dimension.count", "attempt", "embeddings: as asked for"),
+    Attribute(
+        "openai.api.type", "attempt", "chat_completions or responses, where the caller speaks it"
+    ),
+    Attribute("openai.request.service_tier", "attempt", "where it is not auto"),
     Attribute("gen_ai.output.type", "attempt", "json where a JSON answer was asked for"),
     Attribute("gen_ai.response.model", "attempt", "as the provider names it"),
     Attribute("gen_ai.response.finish_reasons", "attempt", "why the model stopped"),
@@ -89,7 +100,12 @@ ATTRIBUTES = (
     Attribute("gen_ai.usage.reasoning.output_tokens", "attempt", ""),
     Attribute("gateway.provider", "attempt", "the gateway's name of the provider"),
     Attribute("gateway.upstream_request_id", "attempt", "the provider's id of the request"),
+    Attribute("server.address", "attempt", "where the provider listens"),
+    Attribute("server.port", "attempt", ""),
     Attribute("http.request.method", "attempt", "POST"),
+    Attribute(
+        "http.request.resend_count", "attempt", "from the second attempt on: how many came before"
+    ),
     Attribute("http.response.status_code", "attempt", "the provider's, where one came"),
     Attribute("error.type", "attempt", "what failed"),
 )
@@ -108,30 +124,9 @@ _PROVIDER_NAMES = {
 _OPERATION_NAMES = {"chat": "chat", "embeddings": "embeddings", "completions": "text_completion"}
 
 
-class _Kind(Struct):
-    type: str | None = None
-
-
-class _Asked(Struct):
-    """What is worth showing of a request, by the names that any dialect uses."""
-
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    seed: int | None = None
-    n: int | None = None
-    response_format: _Kind | None = None
-
-
-_read_asked = msgspec.json.Decoder(_Asked).decode
-
-
-def spans_of(outcome: Outcome, trace: Trace) -> list[Span]:
+def spans_of(
+    outcome: Outcome, trace: Trace, server_of: ServerOf = lambda provider: None
+) -> list[Span]:
     """The call's spans, its own first. The Outcome must be settled."""
     now, now_ns = perf_counter(), time_ns()
 
@@ -158,9 +153,16 @@ def spans_of(outcome: Outcome, trace: Trace) -> list[Span]:
     for name, start, end in outcome.stages:
         spans.append(_step(trace, trace.span_id, name, at(start), at(end)))
     if outcome.attempts:
-        asked = _asked_attributes(outcome)
-        for attempt in outcome.attempts:
-            spans += _attempt_spans(outcome, trace, attempt, asked, ended, at)
+        asked = asked_attributes(outcome.request, outcome.stream)
+        for number, attempt in enumerate(outcome.attempts):
+            of_attempt = _attempt_spans(outcome, trace, attempt, asked, ended, at)
+            server = server_of(attempt.target.provider)
+            if server is not None:
+                found = of_attempt[0].attributes
+                found["server.address"], found["server.port"] = server
+            if number:
+                of_attempt[0].attributes["http.request.resend_count"] = number
+            spans += of_attempt
     return spans
 
 
@@ -193,6 +195,12 @@ def _server_attributes(outcome: Outcome) -> dict[str, Value]:
         "gateway.attempts": len(outcome.attempts),
         "gateway.overhead_ms": round(own * 1000, 3),
     }
+    host = request.headers.get(b"host")
+    if host:
+        found["server.address"] = _text(host.rpartition(b":")[0] or host)
+    agent = request.headers.get(b"user-agent")
+    if agent:
+        found["user_agent.original"] = _text(agent)
     if caller is not None:
         found["gateway.tenant"] = caller.tenant
         found["user.id"] = caller.user[:_LONGEST]
@@ -211,6 +219,10 @@ def _server_attributes(outcome: Outcome) -> dict[str, Value]:
     if outcome.error is not None:
         found["error.type"] = outcome.error
     return found
+
+
+def _text(header: bytes) -> str:
+    return header[:_LONGEST].decode("utf-8", "replace")
 
 
 def _attempt_spans(
@@ -281,34 +293,4 @@ def _answer_attributes(outcome: Outcome) -> dict[str, Value]:
             found["gen_ai.usage.cache_creation.input_tokens"] = written
         if usage.reasoning_tokens:
             found["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning_tokens
-    return found
-
-
-def _asked_attributes(outcome: Outcome) -> dict[str, Value]:
-    """Read from the caller's body, for kept traces alone; very long bodies are left alone."""
-    found: dict[str, Value] = {}
-    if outcome.stream:
-        found["gen_ai.request.stream"] = True
-    body = outcome.request.body
-    if len(body) > _LARGEST_BODY_READ:
-        return found
-    try:
-        asked = _read_asked(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return found
-    most = asked.max_completion_tokens or asked.max_output_tokens or asked.max_tokens
-    values: dict[str, int | float | None] = {
-        "gen_ai.request.max_tokens": most,
-        "gen_ai.request.temperature": asked.temperature,
-        "gen_ai.request.top_p": asked.top_p,
-        "gen_ai.request.top_k": asked.top_k,
-        "gen_ai.request.frequency_penalty": asked.frequency_penalty,
-        "gen_ai.request.presence_penalty": asked.presence_penalty,
-        "gen_ai.request.seed": asked.seed,
-    }
-    found.update({name: value for name, value in values.items() if value is not None})
-    if asked.n is not None and asked.n != 1:
-        found["gen_ai.request.choice.count"] = asked.n
-    if asked.response_format is not None and (asked.response_format.type or "").startswith("json"):
-        found["gen_ai.output.type"] = "json"
     return found

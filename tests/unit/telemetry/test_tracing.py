@@ -7,12 +7,19 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, SpanKind, TraceState
+from opentelemetry.trace.status import Status, StatusCode
 
 from ai_gateway.courier import Courier, Loss
 from ai_gateway.model.call import Attempt, Outcome, Target
 from ai_gateway.model.trace import Trace, read_parent, trace_headers
 from ai_gateway.model.usage import Usage
 from ai_gateway.settings.otlp import read_headers, traces_endpoint
+from ai_gateway.telemetry.asked import asked_attributes
+from ai_gateway.telemetry.encoding import Batches
 from ai_gateway.telemetry.sampling import SamplerName, Sampling
 from ai_gateway.telemetry.spans import ATTRIBUTES, Span, spans_of
 from ai_gateway.telemetry.tracing import Tracing
@@ -112,6 +119,10 @@ class Kept:
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
 
+    @property
+    def waiting(self) -> int:
+        return len(self.outcomes)
+
     def export(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
@@ -173,14 +184,20 @@ def test_headers_of_a_collector_are_read_as_opentelemetry_writes_them() -> None:
 BODY = (
     b'{"model":"m","messages":[{"role":"user","content":"canary"}],"max_completion_tokens":9,'
     b'"temperature":0.5,"top_p":0.9,"top_k":3,"frequency_penalty":0.1,"presence_penalty":0.2,'
-    b'"seed":7,"n":2,"response_format":{"type":"json_schema"}}'
+    b'"seed":7,"n":2,"response_format":{"type":"json_schema"},"reasoning_effort":"low",'
+    b'"service_tier":"flex","encoding_format":"float","dimensions":3}'
 )
 
 
 def whole_outcome() -> Outcome:
     """Everything that a span can show."""
     return outcome_of(
-        request=msgspec.structs.replace(REQUEST, received=time.perf_counter() - 3.0, body=BODY),
+        request=msgspec.structs.replace(
+            REQUEST,
+            received=time.perf_counter() - 3.0,
+            body=BODY,
+            headers={b"host": b"gateway.example:8080", b"user-agent": b"OpenAI/Python 2"},
+        ),
         trace=read_parent(PARENT, None),
         attempts=[("mistral", "big", "timeout"), ("openai", "gpt-4o", None)],
         stream=True,
@@ -216,7 +233,7 @@ def timed(outcome: Outcome) -> Outcome:
 
 def spans(outcome: Outcome) -> Sequence[Span]:
     assert outcome.trace is not None
-    return spans_of(outcome, outcome.trace)
+    return spans_of(outcome, outcome.trace, lambda provider: (f"api.{provider}.example", 443))
 
 
 def test_a_call_is_a_tree_of_spans() -> None:
@@ -260,6 +277,94 @@ def test_what_the_caller_did_wrong_is_no_error_of_the_servers_span() -> None:
     assert server.attributes["error.type"] == "not_found"
     failed = outcome_of(trace=read_parent(PARENT, None), error="upstream", status=502)
     assert [span.error for span in spans(failed)] == ["upstream", "upstream"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("openai_responses",
+         b'{"max_output_tokens":9,"temperature":0.5,"text":{"format":{"type":"json_schema"}},'
+         b'"reasoning":{"effort":"low"}}'),
+        ("gemini",
+         b'{"generationConfig":{"maxOutputTokens":9,"temperature":0.5,'
+         b'"responseMimeType":"application/json","candidateCount":2}}'),
+        ("anthropic_messages", b'{"max_tokens":9,"temperature":0.5,"top_k":3}'),
+    ],
+)  # fmt: skip
+def test_what_was_asked_is_read_in_every_dialect(dialect: str, body: bytes) -> None:
+    request = msgspec.structs.replace(REQUEST, dialect=dialect, body=body)
+    found = asked_attributes(request, stream=False)
+    assert found["gen_ai.request.max_tokens"] == 9
+    assert found["gen_ai.request.temperature"] == 0.5
+    if b"json" in body:
+        assert found["gen_ai.output.type"] == "json"
+    assert found.get("gen_ai.request.choice.count") == (2 if dialect == "gemini" else None)
+    assert found.get("gen_ai.request.reasoning.level") == ("low" if b"effort" in body else None)
+
+
+def test_a_span_says_where_the_provider_listens_and_how_often_it_was_asked_before() -> None:
+    _, _, first, second, _ = spans(timed(whole_outcome()))
+    assert first.attributes["server.address"] == "api.mistral.example"
+    assert second.attributes["server.port"] == 443
+    assert "http.request.resend_count" not in first.attributes
+    assert second.attributes["http.request.resend_count"] == 1
+
+
+def test_spans_are_the_protocols_own_messages() -> None:
+    """As the SDK's encoder makes them of the same spans."""
+    outcome = timed(whole_outcome())
+    batches = Batches({"service.name": "mine"}, "ai_gateway", "1", "https://schema")
+    made = spans(outcome)
+    for _ in range(2):
+        request = ExportTraceServiceRequest.FromString(batches.request(made).SerializeToString())
+    (of_resource,) = request.resource_spans
+    (of_scope,) = of_resource.scope_spans
+    assert of_resource.resource.attributes[0].value.string_value == "mine"
+    assert (of_scope.scope.name, of_scope.schema_url) == ("ai_gateway", "https://schema")
+    expected = encode_spans([sdk_span(span) for span in made])
+    (theirs,) = expected.resource_spans[0].scope_spans
+    assert len(of_scope.spans) == len(theirs.spans) == 5
+    for ours, other in zip(of_scope.spans, theirs.spans, strict=True):
+        assert {a.key: a.value for a in ours.attributes} == {
+            a.key: a.value for a in other.attributes
+        }
+        assert (ours.status.code, ours.status.message) == (other.status.code, other.status.message)
+        for message in (ours, other):
+            del message.attributes[:]
+            message.ClearField("status")
+        ours.flags &= ~1
+        assert ours == other
+
+
+def sdk_span(span: Span) -> ReadableSpan:
+    kinds = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
+
+    def context(span_id: int, *, remote: bool) -> SpanContext:
+        state = None if span.state is None else TraceState.from_header([span.state])
+        return SpanContext(span.trace_id, span_id, remote, trace_state=state)
+
+    remote = span.kind == "server"
+    return ReadableSpan(
+        name=span.name,
+        context=context(span.span_id, remote=False),
+        parent=None if span.parent_id is None else context(span.parent_id, remote=remote),
+        attributes=span.attributes,
+        kind=kinds[span.kind],
+        status=Status(StatusCode.UNSET if span.error is None else StatusCode.ERROR, span.error),
+        start_time=span.start,
+        end_time=span.end,
+    )
+
+
+def test_values_that_are_equal_but_of_another_type_stay_apart() -> None:
+    batches = Batches({}, "s", "1", "")
+    made = spans(outcome_of(trace=read_parent(PARENT, None)))[:1]
+    kinds: list[str | None] = []
+    for value in (1, True, 1.0, "1", ["1"]):
+        made[0].attributes = {"x": value}
+        (span,) = batches.request(made).resource_spans[0].scope_spans[0].spans
+        kinds.append(span.attributes[0].value.WhichOneof("value"))
+    assert kinds == ["int_value", "bool_value", "double_value", "string_value", "array_value"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"temperature":"hot"}', b"\xff", b'{"n":1}'])
