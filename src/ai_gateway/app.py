@@ -40,13 +40,14 @@ from ai_gateway.parts import (
     limits_of,
     log_as_text,
     open_state,
+    post_to_service,
     tracing_of,
     webhooks_of,
 )
 from ai_gateway.perform.performer import Performer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
-from ai_gateway.readings import read_backlog, read_cache, read_connections, read_queues
+from ai_gateway.readings import Sources, read_at_scrapes
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.experiments import Experiments
 from ai_gateway.routing.router import Router
@@ -64,8 +65,7 @@ from ai_gateway.telemetry.error_budget import ErrorBudget
 from ai_gateway.telemetry.log import Level, Log
 from ai_gateway.telemetry.loop_lag import LoopLag
 from ai_gateway.telemetry.metrics import Metrics
-from ai_gateway.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, address
-from ai_gateway.upstream.faults import UpstreamFault
+from ai_gateway.upstream.client import Timeouts, UpstreamClient
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
@@ -200,7 +200,6 @@ async def open_gateway(
     )
     if account is not None:
         readiness.add_note(account.note)
-        read_backlog(metrics, account.backlog)
         account.start()
     routes = RouteBook(
         router,
@@ -227,12 +226,9 @@ async def open_gateway(
     def swapped_config(actor: str, detail: dict[str, Any]) -> None:
         # Who keeps nothing gets no database for the sake of this.
         if settings.ledger == "on" or settings.audit != "off" or database.exists():
+            detail["instance"] = instance
             audit.acts.note(
-                actor=actor,
-                action="swap config",
-                tenant=None,
-                target="gateway.yaml",
-                detail=detail | {"instance": instance},
+                actor=actor, action="swap config", tenant=None, target="gateway.yaml", detail=detail
             )
 
     reloader = Reloader(
@@ -257,7 +253,7 @@ async def open_gateway(
         settings.guardrails,
         count=metrics.count_guardrail,
         reveal=lambda reference: resolve_secret(reference, os.environ).reveal(),
-        post=partial(_post, client),
+        post=partial(post_to_service, client),
         ask=lambda model, body, timeout: pipeline.ask(
             GATEWAY_ITSELF, "moderations", "/v1/moderations", body, timeout
         ),
@@ -275,9 +271,7 @@ async def open_gateway(
     )
     limits = limits_of(settings, state, spending, metrics, log)
     cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
-    read_connections(metrics, client)
-    read_cache(metrics, cache)
-    read_queues(metrics, log, tracing, audit, webhooks)
+    read_at_scrapes(metrics, Sources(client, cache, log, tracing, audit, account, webhooks))
     holdings = HoldingStore(database)
     # What a provider holds is told apart for a month, as long as OpenAI keeps it.
     responses = ResponseKeeper(
@@ -403,17 +397,3 @@ async def open_gateway(
             await asyncio.to_thread(webhooks.close)
         await asyncio.to_thread(tracing.close)
         await log.close()
-
-
-async def _post(
-    client: UpstreamClient, url: str, body: bytes, headers: Mapping[str, str], timeout: float
-) -> bytes:
-    """POSTs to a service of the operator's. Raises OSError for any answer but a 200."""
-    request = UpstreamRequest(address=address(url, headers.items()), body=body, timeout=timeout)
-    try:
-        answer = await client.fetch(request)
-    except UpstreamFault as fault:
-        raise OSError(fault.message) from None
-    if answer.status != 200:
-        raise OSError(f"answered {answer.status}")
-    return answer.body

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
 from ai_gateway import __version__
@@ -25,6 +25,8 @@ from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.sampling import Sampling
 from ai_gateway.telemetry.tracing import Tracing
 from ai_gateway.telemetry.webhooks import Webhooks
+from ai_gateway.upstream.client import UpstreamClient, UpstreamRequest, address
+from ai_gateway.upstream.faults import UpstreamFault
 
 
 def log_as_text(settings: Settings) -> bool:
@@ -210,3 +212,17 @@ def limits_of(
         warned=warned,
         refuse_uncounted=settings.limits_on_state_loss == "refuse",
     )
+
+
+async def post_to_service(
+    client: UpstreamClient, url: str, body: bytes, headers: Mapping[str, str], timeout: float
+) -> bytes:
+    """POSTs to a service of the operator's. Raises OSError for any answer but a 200."""
+    request = UpstreamRequest(address=address(url, headers.items()), body=body, timeout=timeout)
+    try:
+        answer = await client.fetch(request)
+    except UpstreamFault as fault:
+        raise OSError(fault.message) from None
+    if answer.status != 200:
+        raise OSError(f"answered {answer.status}")
+    return answer.body

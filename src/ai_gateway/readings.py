@@ -1,8 +1,11 @@
 """Gauges that are read where their values live, at a scrape; nothing is counted for them on the path."""
 
+from msgspec import Struct
+
 from ai_gateway.audit.build import OpenAudit
 from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.ledger.backlog import Backlog
+from ai_gateway.ledger.build import OpenLedger
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.series import Labels
@@ -11,23 +14,38 @@ from ai_gateway.telemetry.webhooks import Webhooks
 from ai_gateway.upstream.client import UpstreamClient
 
 
-def read_backlog(metrics: Metrics, backlog: Backlog) -> None:
+class Sources(Struct, frozen=True):
+    """Where the values live."""
+
+    client: UpstreamClient
+    cache: Cache | NoCache
+    log: Log
+    tracing: Tracing
+    audit: OpenAudit
+    account: OpenLedger | None
+    webhooks: Webhooks | None
+
+
+def read_at_scrapes(metrics: Metrics, sources: Sources) -> None:
+    if sources.account is not None:
+        _read_backlog(metrics, sources.account.backlog)
+    if isinstance(sources.cache, Cache):
+        _read_cache(metrics, sources.cache)
+    pool = sources.client.pool
+    metrics.read(
+        "gateway_upstream_connections",
+        lambda: {("busy",): float(pool.busy), ("idle",): float(pool.idle)},
+    )
+    metrics.read("gateway_background_queue", lambda: _waiting(sources))
+
+
+def _read_backlog(metrics: Metrics, backlog: Backlog) -> None:
     metrics.read("gateway_ledger_spool_bytes", backlog.size)
     metrics.read("gateway_ledger_held_records", backlog.held)
     metrics.read("gateway_ledger_lag_seconds", backlog.lag)
 
 
-def read_connections(metrics: Metrics, client: UpstreamClient) -> None:
-    pool = client.pool
-    metrics.read(
-        "gateway_upstream_connections",
-        lambda: {("busy",): float(pool.busy), ("idle",): float(pool.idle)},
-    )
-
-
-def read_cache(metrics: Metrics, cache: Cache | NoCache) -> None:
-    if isinstance(cache, NoCache):
-        return
+def _read_cache(metrics: Metrics, cache: Cache) -> None:
     memory = cache.memory
     metrics.read("cache_entries", lambda: float(len(memory)))
     metrics.read("cache_bytes", lambda: float(memory.bytes))
@@ -38,14 +56,14 @@ def read_cache(metrics: Metrics, cache: Cache | NoCache) -> None:
         metrics.read("cache_semantic_bytes", lambda: float(semantic.index.size))
 
 
-def read_queues(
-    metrics: Metrics, log: Log, tracing: Tracing, audit: OpenAudit, webhooks: Webhooks | None
-) -> None:
-    def waiting() -> dict[Labels, float]:
-        found = {"log": log.waiting, "traces": tracing.waiting, **audit.auditor.waiting}
-        found["acts"] = audit.acts.waiting
-        if webhooks is not None:
-            found["webhooks"] = webhooks.waiting
-        return {(name,): float(count) for name, count in found.items()}
-
-    metrics.read("gateway_background_queue", waiting)
+def _waiting(sources: Sources) -> dict[Labels, float]:
+    """By queue."""
+    found = {
+        "log": sources.log.waiting,
+        "traces": sources.tracing.waiting,
+        "acts": sources.audit.acts.waiting,
+        **sources.audit.auditor.waiting,
+    }
+    if sources.webhooks is not None:
+        found["webhooks"] = sources.webhooks.waiting
+    return {(name,): float(count) for name, count in found.items()}

@@ -1,7 +1,7 @@
 """Making, changing and ending tenants and keys: one transaction each, which tells every replica what
 to forget and records who did it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import time
@@ -34,6 +34,7 @@ from ai_gateway.storage.database import Database
 from ai_gateway.storage.tables import admin_audit, keys, tenants
 
 from .access import DEFAULT_TENANT
+from .acts import KEY_COLUMNS, TENANT_COLUMNS, changes, told
 from .keys import hash_of, hint_of, new_key
 from .store import announce, read_policy, read_tags
 
@@ -74,7 +75,7 @@ class Administration:
             await announce(connection, hashes=(row["hash"],))  # type: ignore[arg-type]
             await record_action(
                 connection, actor=actor, action="create key", tenant=tenant, target=details.id,
-                detail={"after": _told(made, _KEY_COLUMNS)},
+                detail={"after": told(made, KEY_COLUMNS)},
             )  # fmt: skip
         return IssuedKey(key=key, details=details)
 
@@ -108,7 +109,7 @@ class Administration:
             await announce(connection, hashes=_hashes(row))
             await record_action(
                 connection, actor=actor, action="change key", tenant=row.tenant, target=id,
-                detail=_changes(old, row, values),
+                detail=changes(old, row, values),
             )  # fmt: skip
         return _key(row)
 
@@ -135,7 +136,7 @@ class Administration:
             await announce(connection, hashes=(*_hashes(old), row.hash))
             await record_action(
                 connection, actor=actor, action="rotate key", tenant=row.tenant, target=id,
-                detail=_changes(old, row, ("hint", "previous_until")),
+                detail=changes(old, row, ("hint", "previous_until")),
             )  # fmt: skip
         return IssuedKey(key=key, details=_key(row))
 
@@ -149,7 +150,7 @@ class Administration:
             await announce(connection, hashes=_hashes(row))
             await record_action(
                 connection, actor=actor, action="delete key", tenant=row.tenant, target=id,
-                detail={"before": _told(row, _KEY_COLUMNS)},
+                detail={"before": told(row, KEY_COLUMNS)},
             )  # fmt: skip
         return True
 
@@ -172,7 +173,7 @@ class Administration:
                 ).one()
                 await record_action(
                     connection, actor=actor, action="create tenant", tenant=new.id, target=new.id,
-                    detail={"after": _told(made, _TENANT_COLUMNS)},
+                    detail={"after": told(made, TENANT_COLUMNS)},
                 )  # fmt: skip
         except IntegrityError:
             raise _taken(new.id) from None
@@ -220,7 +221,7 @@ class Administration:
             await announce(connection, tenant=id)
             await record_action(
                 connection, actor=actor, action="change tenant", tenant=id, target=id,
-                detail=_changes(old, row, values),
+                detail=changes(old, row, values),
             )  # fmt: skip
         return _tenant(row)
 
@@ -243,7 +244,7 @@ class Administration:
                 return False
             await record_action(
                 connection, actor=actor, action="delete tenant", tenant=id, target=id,
-                detail={"before": _told(row, _TENANT_COLUMNS)},
+                detail={"before": told(row, TENANT_COLUMNS)},
             )  # fmt: skip
         return True
 
@@ -327,21 +328,6 @@ def _changed(change: KeyChange | TenantChange) -> dict[str, Any]:
         if value is not UNSET:
             values[name] = _text(value) if name in ("policy", "tags", "metadata") else value
     return values
-
-
-_TENANT_COLUMNS = ("title", "policy", "metadata", "disabled")
-_KEY_COLUMNS = ("name", "user", "role", "policy", "tags", "metadata", "disabled", "expires_at")
-_JSON_COLUMNS = frozenset({"policy", "tags", "metadata"})
-
-
-def _told(row: Row[Any], columns: Iterable[str]) -> dict[str, Any]:
-    """What an act tells of a row: never a key or its hash."""
-    found = {name: getattr(row, name) for name in columns}
-    return {n: Raw(v.encode("utf-8")) if n in _JSON_COLUMNS else v for n, v in found.items()}
-
-
-def _changes(old: Row[Any], new: Row[Any], columns: Iterable[str]) -> dict[str, Any]:
-    return {"before": _told(old, columns), "after": _told(new, columns)}
 
 
 async def _held(connection: AsyncConnection, found: Select[Any]) -> Row[Any] | None:
