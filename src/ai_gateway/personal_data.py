@@ -92,3 +92,11 @@ SHAPES: dict[Entity, tuple[re.Pattern[str], Callable[[str], bool]]] = {
         _always,
     ),
 }
+
+HINTS: dict[Entity, tuple[str, ...]] = {
+    "email": ("@",),
+    "secret": (
+        "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "AKIA", "xox", "AIza", "eyJ", "-----BEGIN",
+    ),
+}  # fmt: skip
+"""What a text must hold one of for the shape to be found in it: looked for first, being much quicker."""

@@ -86,7 +86,11 @@ class OpenAudit:
         self.auditor.start()
         if self._database_sink is not None:
             loop = asyncio.get_running_loop()
-            self._tasks = (loop.create_task(self._retain()), loop.create_task(self._tell_heads()))
+            self._tasks = (
+                loop.create_task(self._retain()),
+                loop.create_task(self._tell_heads()),
+                loop.create_task(self._index_words()),
+            )
 
     async def close(self) -> None:
         await end(*self._tasks)
@@ -151,6 +155,19 @@ class OpenAudit:
         while True:
             await asyncio.sleep(_HEAD_SECONDS)
             self._tell_head()
+
+    async def _index_words(self) -> None:
+        while not self._database.is_postgresql:
+            # Nothing is opened for its sake: records come first.
+            await asyncio.sleep(1)
+            if self._database_sink is None or not self._database_sink.head[1]:
+                continue
+            try:
+                await self.search().words.follow()
+                return
+            except Exception as error:  # a background loop: told, and tried again
+                self._on_event("error", "audit_index_failed", why=type(error).__name__)
+                await asyncio.sleep(10)
 
     async def _retain(self) -> None:
         days = self._settings.options.days

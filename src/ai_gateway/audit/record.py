@@ -1,5 +1,6 @@
 """A settled call as an AuditRecord."""
 
+from collections.abc import Sequence
 from time import time_ns
 
 import msgspec
@@ -59,7 +60,12 @@ def record_of(outcome: Outcome, level: AuditLevel, bodies: Bodies) -> AuditRecor
 
 def canonical(record: AuditRecord) -> bytes:
     """A record's fields in their order, as its hash covers them."""
-    return _encode([getattr(record, name) for name in AuditRecord.__struct_fields__])
+    return encode_fields([getattr(record, name) for name in AuditRecord.__struct_fields__])
+
+
+def encode_fields(fields: Sequence[object]) -> bytes:
+    """Of a record, all of them in their order."""
+    return _encode(fields)
 
 
 def _text(value: object) -> str:

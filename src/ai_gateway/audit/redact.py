@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ai_gateway.model.audit import Redaction
-from ai_gateway.personal_data import SHAPES
+from ai_gateway.personal_data import HINTS, SHAPES
 
 REDACTED = "[REDACTED]"
 _DEEPEST = 200
@@ -27,7 +27,9 @@ class Redactor:
             (f"pattern {number}", re.compile(pattern))
             for number, pattern in enumerate(rules.patterns, 1)
         ]
-        self._shapes = [(entity, *SHAPES[entity]) for entity in rules.personal_data]
+        self._shapes = [
+            (entity, *SHAPES[entity], HINTS.get(entity, ("",))) for entity in rules.personal_data
+        ]
         self._nothing = self._fields is None and not self._patterns and not self._shapes
 
     def redact(self, body: bytes, counts: dict[str, int]) -> str:
@@ -59,7 +61,8 @@ class Redactor:
             return True
         return any(
             holds(found[0])
-            for _, pattern, holds in self._shapes
+            for _, pattern, holds, hints in self._shapes
+            if _hinted(text, hints)
             for found in pattern.finditer(text)
         )
 
@@ -97,7 +100,9 @@ class Redactor:
             text, count = pattern.subn(REDACTED, text)
             if count:
                 counts[rule] = counts.get(rule, 0) + count
-        for entity, pattern, holds in self._shapes:
+        for entity, pattern, holds, hints in self._shapes:
+            if not _hinted(text, hints):
+                continue
 
             def replaced(found: re.Match[str], entity: str = entity, holds: Any = holds) -> str:
                 if not holds(found[0]):
@@ -107,3 +112,7 @@ class Redactor:
 
             text = pattern.sub(replaced, text)
         return text
+
+
+def _hinted(text: str, hints: tuple[str, ...]) -> bool:
+    return any(map(text.__contains__, hints))

@@ -20,6 +20,7 @@ from ai_gateway.storage.database import Database
 from ai_gateway.storage.tables import admin_audit, audit, audit_chains
 
 from .record import canonical
+from .words import WordIndex, has_words
 
 _PAGE = 500
 _LOCK = 0x6175646974  # "audit"
@@ -56,9 +57,12 @@ class AuditSearch:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.words = WordIndex(database)
 
     async def page(self, filters: Filters, limit: int) -> AuditPage:
         """Newest first."""
+        if filters.text:
+            await self.words.catch_up()
         async with self._database.read() as connection:
             found = await _select(connection, filters, limit)
         return AuditPage(data=found, next=found[-1].id if len(found) == limit else None)
@@ -72,6 +76,8 @@ class AuditSearch:
 
     async def every(self, filters: Filters) -> AsyncGenerator[Sequence[ChainedRecord], None]:
         """All that match, newest first, page by page, none of them held for long."""
+        if filters.text:
+            await self.words.catch_up()
         while True:
             async with self._database.read() as connection:
                 found = await _select(connection, filters, _PAGE)
@@ -223,14 +229,7 @@ async def _select(connection: AsyncConnection, filters: Filters, limit: int) -> 
 async def _words(connection: AsyncConnection, words: str) -> Any:
     if connection.dialect.name == "postgresql":
         return text(_SEARCHED).bindparams(bindparam("words", words))
-    exists = text("SELECT 1 FROM sqlite_master WHERE name = 'audit_text'")
-    if (await connection.execute(exists)).scalar() is None:
-        pattern = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        return or_(*(c.like(pattern, escape="\\") for c in (_of.request, _of.response)))
-    # Quoted, so that no word is taken for FTS5's own language.
-    quoted = " ".join('"' + word.replace('"', '""') + '"' for word in words.split())
-    found = text("n IN (SELECT rowid FROM audit_text WHERE audit_text MATCH :words)")
-    return found.bindparams(bindparam("words", quoted))
+    return await has_words(connection, words)
 
 
 def _columns() -> list[Any]:

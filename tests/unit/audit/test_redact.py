@@ -1,6 +1,7 @@
 """Redaction: what must not be kept is not, and what is kept stays readable."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from ai_gateway.audit.bodies import Bodies
 from ai_gateway.audit.redact import Redactor
 from ai_gateway.model.audit import Captured, Redaction
+from ai_gateway.personal_data import HINTS, SHAPES
 
 SECRET = "sk-abcdefghijklmnop1234"
 
@@ -109,3 +111,13 @@ def test_a_stream_that_was_cut_is_kept_as_it_was_sent() -> None:
     found = kept(ASKED, most=10_000, answer=STREAM[:200], stream=True)
     assert found.response == STREAM[:200].decode()
     assert found.cut == "response: the stream as it was sent, since it is not whole"
+
+
+@pytest.mark.parametrize("entity", HINTS)
+@given(data=st.data())
+def test_no_shape_is_found_without_one_of_its_hints(entity: str, data: st.DataObject) -> None:
+    pattern, _ = SHAPES[entity]
+    # What stands around it is not part of it.
+    inner = re.sub(r"\(\?<?[!=][^()]*\)", "", pattern.pattern)
+    text = data.draw(st.from_regex(re.compile(inner, re.ASCII), fullmatch=True))
+    assert any(hint in text for hint in HINTS[entity])
