@@ -122,6 +122,7 @@ def webhooks_of(settings: Settings, metrics: Metrics) -> Webhooks | None:
     return Webhooks(
         settings.webhook_url.reveal(),
         None if secret is None else secret.reveal(),
+        service=settings.service_name,
         instance=f"{socket.gethostname()}:{os.getpid()}",
         sent=counts["sent"].add,
         lost=lambda reason, count: counts[reason].add(count),

@@ -55,13 +55,13 @@ async def until(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
 async def busy(tmp_path: Path) -> AsyncIterator[Busy]:
     """A gateway on a PostgreSQL of its own, with callers at work."""
     with own_postgresql() as server:
-        async with _busy_on(server, tmp_path) as found:
+        async with busy_on(server, tmp_path) as found:
             yield found
 
 
 @asynccontextmanager
-async def _busy_on(
-    server: PostgreSQL, tmp_path: Path, url: str | None = None
+async def busy_on(
+    server: PostgreSQL, tmp_path: Path, url: str | None = None, **more: str
 ) -> AsyncGenerator[Busy, None]:
     simulator = start_simulator(tmp_path, free_port(), "first_token_ms=20")
     environ = {
@@ -73,6 +73,7 @@ async def _busy_on(
         "CACHE_TTL": "0",
         "RATE_LIMIT_CAPACITY": "1000000",
         "RATE_LIMIT_REFILL_RATE": "1000000",
+        **more,
     }
     # In a thread: a database behind a relay of this loop's is reached through it.
     gateway = await asyncio.to_thread(lambda: start_gateway(tmp_path, **environ))
@@ -218,7 +219,7 @@ async def test_a_slow_database_slows_no_call_of_a_known_key(tmp_path: Path, figu
         port = free_port()
         listening = await asyncio.start_server(relay, "127.0.0.1", port)
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
-        async with _busy_on(server, tmp_path, url) as busy:
+        async with busy_on(server, tmp_path, url) as busy:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(2)
             before = loop.time()

@@ -15,6 +15,7 @@ ALLOWED = 0.001
 """The part of calls that may be answered 5xx."""
 _FAST = 14.4
 _MINUTES = 60
+_LOOK_SECONDS = 60.0
 _SHORT = 5
 _FEWEST_CALLS = 50
 
@@ -55,5 +56,5 @@ class ErrorBudget:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(60)
+            await asyncio.sleep(_LOOK_SECONDS)
             self.look()

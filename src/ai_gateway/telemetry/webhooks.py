@@ -7,8 +7,8 @@ where the other side is away. Sending happens on a thread; what cannot be delive
 
 import hmac
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from secrets import token_hex
 from threading import Event
 from time import monotonic, time
 from urllib.parse import urlsplit
@@ -39,11 +39,17 @@ TOLD: Mapping[str, tuple[str, ...]] = {
 """The events that are sent, each with the fields by which one is the same as another."""
 
 
+def _id_of(what: tuple[object, ...], at: int) -> str:
+    hour = at // int(_AGAIN_AFTER)
+    return sha256(_encode([*what, hour])).hexdigest()[:32]
+
+
 class Notice(Struct, frozen=True, kw_only=True):
     """The body that is posted."""
 
     id: str
-    """The same in every try: who receives it twice can tell."""
+    """The same in every try, and from every process of the gateway that tells the same thing in the same
+    hour: who receives it twice can tell."""
     event: str
     at: int
     """Seconds since 1970."""
@@ -66,6 +72,7 @@ class Webhooks:
         secret: str | None,
         *,
         instance: str,
+        service: str = "ai-gateway",
         sent: Callable[[int], None],
         lost: Callable[[Loss, int], None],
         pauses: tuple[float, ...] = _PAUSES,
@@ -73,6 +80,7 @@ class Webhooks:
         self._url = urlsplit(url)
         self._secret = None if secret is None else secret.encode()
         self._instance = instance
+        self._service = service
         self._sent = sent
         self._pauses = pauses
         self._told: dict[tuple[object, ...], float] = {}
@@ -101,7 +109,7 @@ class Webhooks:
             self._told[key] = now
         self._courier.put(
             Notice(
-                id=token_hex(16),
+                id=_id_of((self._service, *key), int(time())),
                 event=event,
                 at=int(time()),
                 instance=self._instance,
