@@ -32,6 +32,10 @@ _LONGEST_PAUSE = 5.0
 _WRITE_SECONDS = 60.0
 
 
+class NotTaken(Exception):
+    """Records that the database refuses for what is in them."""
+
+
 class DatabaseSink:
     name = "database"
 
@@ -79,36 +83,44 @@ class DatabaseSink:
     def _deliver(self, records: list[AuditRecord]) -> None:
         """On the courier's thread; the database is spoken to on the loop."""
         pause = _FIRST_PAUSE
-        while True:
+        size = len(records)
+        while records:
+            batch = records[:size]
             try:
-                self._write(records)
+                self._write(batch)
+            except NotTaken:
+                if size > 1:
+                    # One by one, so that it alone is lost which the database will not have.
+                    size = 1
+                    continue
+                self._lost("failed", 1)
             except (DatabaseUnavailable, TimeoutError) as error:
                 self._away = str(error) or type(error).__name__
                 if self._courier.closing:
-                    raise
+                    self._lost("closing", len(records))
+                    return
                 sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                self._away = None
-                return
+                continue
+            self._away = None
+            records = records[len(batch) :]
 
     def _write(self, records: list[AuditRecord]) -> None:
+        """All of them or none. Raises DatabaseUnavailable, TimeoutError, NotTaken."""
         assert self._loop is not None
         position = self._chain.position
+        store = asyncio.run_coroutine_threadsafe(self._store(records), self._loop)
         try:
-            store = asyncio.run_coroutine_threadsafe(self._store(records), self._loop)
             store.result(_WRITE_SECONDS)
-        except (DatabaseUnavailable, TimeoutError):
+        except Exception as error:
+            store.cancel()
             self._chain.rewind(position)
-            raise
-        except Exception:
-            self._chain.rewind(position)
-            if len(records) == 1:
-                # It alone is what the database will not have.
-                self._lost("failed", 1)
-                return
-            for record in records:
-                self._write([record])
+            if isinstance(error, TimeoutError | DatabaseUnavailable):
+                raise
+            if _is_the_records_fault(error):
+                raise NotTaken from error
+            # Whatever a database throws as it goes and comes: it is tried again.
+            raise DatabaseUnavailable(type(error).__name__) from error
 
     async def _store(self, records: list[AuditRecord]) -> None:
         await self._database.open()
@@ -143,6 +155,14 @@ class DatabaseSink:
             .where(audit_chains.c.chain == self._chain.name)
             .values(last_seq=seq, last_hash=head)
         )
+
+
+def _is_the_records_fault(error: Exception) -> bool:
+    from sqlalchemy import exc
+
+    if isinstance(error, exc.DataError | exc.IntegrityError | exc.ProgrammingError):
+        return not error.connection_invalidated
+    return isinstance(error, ValueError | TypeError | OverflowError)
 
 
 _COLUMNS = (*AuditRecord.__struct_fields__, "chain", "seq", "hash")

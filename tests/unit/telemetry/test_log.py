@@ -94,7 +94,8 @@ async def test_an_output_that_nobody_reads_does_not_hold_up_the_end() -> None:
     started = time.monotonic()
     await log.close()
     assert time.monotonic() - started < 4
-    assert dropped.value == 1
+    # The last one, and what came while its thread was at the first already.
+    assert 1 <= dropped.value < 2000
     os.close(reading)
     await asyncio.sleep(0.1)
     os.close(writing)
