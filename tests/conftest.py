@@ -2,11 +2,15 @@
 
 # Its pytest plugin would import it only when it writes the summary, where CPython 3.11 may die of a
 # finalizer that runs within ast.parse ("AST constructor recursion depth mismatch").
-import hypothesis  # noqa: F401  # pyright: ignore[reportUnusedImport]
+import hypothesis
 import pytest
 
 from tests.figures import figure
 from tests.postgresql import database, postgresql
+
+# How long an example takes says how busy the machine is, not whether it holds.
+hypothesis.settings.register_profile("gateway", deadline=None)
+hypothesis.settings.load_profile("gateway")
 
 __all__ = ["database", "figure", "postgresql"]
 
