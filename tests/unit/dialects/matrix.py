@@ -264,7 +264,7 @@ def _plain_request(caller: str, *, stream: bool = False) -> bytes:
 def stream(events: list[Event], caller: str, provider: str) -> tuple[str, tuple[str, ...]]:
     from ai_gateway.dialects.folding import fold
 
-    told = SPEAKERS[provider].stream([_event(event, provider) for event in events])
+    told = SPEAKERS[provider].stream([owned_event(event, provider) for event in events])
     exchange = open_by(caller, _plain_request(caller, stream=True), stream=True)
     bridge = exchange.bridge(provider, TARGET)
     got = b"".join(bridge.feed(told[i : i + 7]) for i in range(0, len(told), 7)) + bridge.end()
@@ -282,7 +282,7 @@ def stream(events: list[Event], caller: str, provider: str) -> tuple[str, tuple[
     return "note", notes
 
 
-def _event(event: Event, provider: str) -> Event:
+def owned_event(event: Event, provider: str) -> Event:
     signature = getattr(event, "signature", None)
     return replace(event, signature=owned(signature, provider)) if signature else event
 

@@ -17,7 +17,7 @@ from ai_gateway.dialects.sse import ServerSentEvent, SseDecoder
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import GatewayError, Untranslatable
 
-from .matrix import TARGET
+from .matrix import TARGET, owned_event
 from .scenarios import ANSWERS, LONG, REQUESTS, STREAMS
 from .speakers import SPEAKERS
 
@@ -80,6 +80,16 @@ for name, dialect in DIALECTS.items():
 for name in ANSWERING_ONLY:
     frames = PROVIDER_DIALECTS[name].frames()
     TOLD[name] = [e for _, events in STREAMS for e in frames.feed(SPEAKERS[name].stream(events))]
+TOLD_APART = {
+    name: [
+        PROVIDER_DIALECTS[name]
+        .frames()
+        .feed(speaker.stream([owned_event(e, name) for e in events]))
+        for _, events in STREAMS
+    ]
+    for name, speaker in SPEAKERS.items()
+}
+"""Each stream by itself."""
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -173,3 +183,26 @@ def test_a_stream_is_read_or_held_unreadable(name: str, seed: int) -> None:
             break
     if watcher is not None:
         watcher.end()
+
+
+@pytest.mark.parametrize("name", SPEAKERS)
+@given(seed=st.integers(0, 10**9), caller=st.sampled_from(list(DIALECTS)))
+@settings(max_examples=400, deadline=None)
+def test_events_out_of_order_missing_or_twice_are_told_or_held_unreadable(
+    name: str, seed: int, caller: str
+) -> None:
+    """A provider may say anything in any order; no caller's encoder may stumble over it."""
+    pick = random.Random(seed)
+    stream = pick.choice(TOLD_APART[name])
+    said = [event for event in stream for _ in range(pick.choice([0, 1, 1, 1, 2]))]
+    if pick.random() < 0.3:
+        pick.shuffle(said)
+    decoder, encoder = PROVIDER_DIALECTS[name].decoder(), DIALECTS[caller].encoder(NO_CHAT)
+    try:
+        for told in said:
+            for event in decoder.feed(told):
+                encoder.feed(event)
+        for event in decoder.end():
+            encoder.feed(event)
+    except BadAnswer:
+        return

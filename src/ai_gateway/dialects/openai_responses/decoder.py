@@ -184,6 +184,8 @@ class ResponsesDecoder:
     def _reasoning_done(
         self, wire: WireEvent, part: Thinking, place: _Place, out: list[Event]
     ) -> None:
+        if place in self._ended:
+            return
         signature = signature_of(_reasoning.decode(wire.item))
         if not part.text and signature is None and place not in self._open:
             return
