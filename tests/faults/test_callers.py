@@ -201,7 +201,8 @@ async def test_a_thousand_connections_that_drip_are_ended_and_hold_nobody_up(
     figure("p99 of others before and meanwhile", f"{usual * 1000:.0f} and {worst * 1000:.0f} ms")
     assert callers.statuses() == {200: len(callers.answered)}
     assert max(ended.values()) < 45
-    assert worst < usual + 0.05
+    # Each is waited for by one loop: a caller held up by them would wait for seconds.
+    assert worst < 2 * usual + 0.1
 
 
 @pytest.mark.slow

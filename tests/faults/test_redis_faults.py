@@ -49,7 +49,6 @@ class Load:
     def __init__(self, running: Running) -> None:
         self._running = running
         self.statuses: Counter[int] = Counter()
-        self.seconds: list[float] = []
         self.waited: list[float] = []
         """Of each call, what the gateway took of it while the loop was free."""
         self._late: list[tuple[float, float]] = []
@@ -70,7 +69,6 @@ class Load:
             fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
             await reader.readexactly(int(fields["content-length"]))
             seconds = float(fields["x-gateway-overhead-ms"]) / 1000
-            self.seconds.append(seconds)
             held_up = sum(late for at, late in self._late[-200:] if at >= began)
             self.waited.append(max(0.0, seconds - held_up))
             self.statuses[int(head.split(" ")[1])] += 1
@@ -85,9 +83,6 @@ class Load:
             late = perf_counter() - due
             if late > 0.002:
                 self._late.append((perf_counter(), late))
-
-    def p99(self) -> float:
-        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
 
     async def around(self, happening: Callable[[], Awaitable[None]]) -> None:
         callers = [asyncio.create_task(self._caller()) for _ in range(CALLERS)]
@@ -183,7 +178,7 @@ async def test_no_call_fails_while_redis_is_away_and_it_is_taken_up_again(
         assert "x-gateway-degraded" not in after.headers
 
 
-async def test_a_slow_redis_is_a_lost_one(redis: RedisServer) -> None:
+async def test_a_slow_redis_is_a_lost_one(redis: RedisServer, figure: Figure) -> None:
     """Answers come 200 ms late, by a relay in between."""
     delay = [0.0]
 
@@ -221,7 +216,10 @@ async def test_a_slow_redis_is_a_lost_one(redis: RedisServer) -> None:
 
         await load.around(happening)
         assert set(load.statuses) == {200}
-        assert load.p99() < 0.05
+        held_up = sum(seconds > 0.05 for seconds in load.waited)
+        figure("Redis 200 ms slow:", f"{held_up} of {len(load.waited)} held up by more than 50 ms")
+        # Those in flight when it turned slow.
+        assert held_up <= CALLERS
     server.close()
 
 

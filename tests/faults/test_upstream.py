@@ -69,7 +69,7 @@ async def ill_and_well(
         gateway = await asyncio.to_thread(
             lambda: start_gateway(
                 directory, CONFIG=str(config), CACHE_TTL="0", DATA_DIR=str(directory / "data"),
-                TOTAL_TIMEOUT="3", FIRST_BYTE_TIMEOUT="0.5", IDLE_TIMEOUT="0.5",
+                TOTAL_TIMEOUT="10", FIRST_BYTE_TIMEOUT="0.5", IDLE_TIMEOUT="0.5",
                 MAX_ANSWER_BYTES="8000000",
             )
         )  # fmt: skip
