@@ -42,14 +42,14 @@ _BODY = (
     + b"word " * 100
     + b'"}]}'
 )
-_ANSWER = (
+ANSWER = (
     b'{"id":"c","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":'
     b'{"role":"assistant","content":"' + b"word " * 200 + b'"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":100,"completion_tokens":200,"total_tokens":300}}'
 )
 
 
-def _outcome(number: int) -> Outcome:
+def an_outcome(number: int) -> Outcome:
     now = perf_counter()
     target = Target(provider="openai", model="gpt-4o")
     return Outcome(
@@ -80,7 +80,7 @@ class Figures:
         self.whole: list[float] = []
 
     def add(self, step: Callable[[Outcome], None], done: Callable[[], None], base: int) -> None:
-        outcomes = [_outcome(base + number) for number in range(_CALLS)]
+        outcomes = [an_outcome(base + number) for number in range(_CALLS)]
         own, all_of_it = thread_time(), process_time()
         for outcome in outcomes:
             step(outcome)
@@ -157,7 +157,7 @@ async def _audit() -> None:
 
         async def answer(outcome: Outcome) -> None:
             reply = auditor.watch(outcome, KeptReply(), None, None)
-            await reply.whole(outcome, _ANSWER)
+            await reply.whole(outcome, ANSWER)
 
         def step(outcome: Outcome) -> None:
             coroutine = answer(outcome)
