@@ -30,10 +30,12 @@ _EVERY = 0.2
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _WRITE_SECONDS = 60.0
+_STRANGE_TRIES = 4
 
 
-class NotTaken(Exception):
-    """Records that the database refuses for what is in them."""
+class Strange(Exception):
+    """Neither plainly the database's fault nor the records': databases throw many things as they go and
+    come, and some of them where a record is what they will not have."""
 
 
 class DatabaseSink:
@@ -83,18 +85,20 @@ class DatabaseSink:
     def _deliver(self, records: list[AuditRecord]) -> None:
         """On the courier's thread; the database is spoken to on the loop."""
         pause = _FIRST_PAUSE
-        size = len(records)
+        size, strange = len(records), 0
         while records:
             batch = records[:size]
             try:
                 self._write(batch)
-            except NotTaken:
-                if size > 1:
+            except (DatabaseUnavailable, TimeoutError, Strange) as error:
+                strange = strange + 1 if isinstance(error, Strange) else 0
+                if strange > _STRANGE_TRIES:
+                    if size == 1:
+                        self._lost("failed", 1)
+                        records = records[1:]
                     # One by one, so that it alone is lost which the database will not have.
-                    size = 1
+                    size, strange, pause = 1, 0, _FIRST_PAUSE
                     continue
-                self._lost("failed", 1)
-            except (DatabaseUnavailable, TimeoutError) as error:
                 self._away = str(error) or type(error).__name__
                 if self._courier.closing:
                     self._lost("closing", len(records))
@@ -102,11 +106,11 @@ class DatabaseSink:
                 sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
-            self._away = None
+            self._away, strange, pause = None, 0, _FIRST_PAUSE
             records = records[len(batch) :]
 
     def _write(self, records: list[AuditRecord]) -> None:
-        """All of them or none. Raises DatabaseUnavailable, TimeoutError, NotTaken."""
+        """All of them or none. Raises DatabaseUnavailable, TimeoutError, Strange."""
         assert self._loop is not None
         position = self._chain.position
         store = asyncio.run_coroutine_threadsafe(self._store(records), self._loop)
@@ -117,10 +121,7 @@ class DatabaseSink:
             self._chain.rewind(position)
             if isinstance(error, TimeoutError | DatabaseUnavailable):
                 raise
-            if _is_the_records_fault(error):
-                raise NotTaken from error
-            # Whatever a database throws as it goes and comes: it is tried again.
-            raise DatabaseUnavailable(type(error).__name__) from error
+            raise Strange(type(error).__name__) from error
 
     async def _store(self, records: list[AuditRecord]) -> None:
         await self._database.open()
@@ -155,14 +156,6 @@ class DatabaseSink:
             .where(audit_chains.c.chain == self._chain.name)
             .values(last_seq=seq, last_hash=head)
         )
-
-
-def _is_the_records_fault(error: Exception) -> bool:
-    from sqlalchemy import exc
-
-    if isinstance(error, exc.DataError | exc.IntegrityError | exc.ProgrammingError):
-        return not error.connection_invalidated
-    return isinstance(error, ValueError | TypeError | OverflowError)
 
 
 _COLUMNS = (*AuditRecord.__struct_fields__, "chain", "seq", "hash")

@@ -24,6 +24,8 @@ _LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _SAMPLED = 1
 _MOST_KEPT = 8192
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_LONGEST = 64
 
 _OF_ONE_CALL = frozenset(
     {
@@ -51,15 +53,24 @@ class Batches:
         self._scope = {"name": scope, "version": version}
         self._schema = schema
 
-    def request(self, spans: Iterable[Span]) -> ExportTraceServiceRequest:
+    def request(self, calls: Iterable[Sequence[Span]]) -> tuple[ExportTraceServiceRequest, int]:
+        """All calls' spans, and how many calls there are that could not be told."""
         request = ExportTraceServiceRequest()
         of_resource = request.resource_spans.add(
             resource={"attributes": self._resource}, schema_url=self._schema
         )
         of_scope = of_resource.scope_spans.add(scope=self._scope, schema_url=self._schema)
-        for span in spans:
-            _add(of_scope.spans.add, span)
-        return request
+        spans, bad = of_scope.spans, 0
+        for call in calls:
+            before = len(spans)
+            try:
+                for span in call:
+                    _add(spans.add, span)
+            except (ValueError, TypeError):
+                # What no message can hold must not take other calls' spans with it.
+                del spans[before:]
+                bad += 1
+        return request, bad
 
 
 def _add(add: Callable[..., Message], span: Span) -> None:
@@ -103,6 +114,8 @@ def _pair(name: str, value: Value | Sequence[str]) -> dict[str, Any]:
         case str():
             return {"key": name, "value": {"string_value": value}}
         case int():
+            if not _LEAST <= value <= _MOST:
+                return {"key": name, "value": {"string_value": str(value)[:_LONGEST]}}
             return {"key": name, "value": {"int_value": value}}
         case float():
             return {"key": name, "value": {"double_value": value}}

@@ -17,7 +17,7 @@ from ai_gateway.courier import Courier, Loss
 from ai_gateway.model.call import Outcome
 
 from .encoding import Batches
-from .spans import Server, Span, Value, spans_of
+from .spans import Server, Value, spans_of
 
 _MOST_WAITING = 4096
 _MOST_WEIGHT = 64 * 1024 * 1024
@@ -70,6 +70,7 @@ class OtlpSpans:
         self._sender = make_sender(target)
         self._batches = Batches(resource_of(target, version), "ai_gateway", version, _SCHEMA)
         self._exported = exported
+        self._lost = lost
         self._server_of = server_of
         self._closing_seconds = closing_seconds
         self._courier: Courier[Outcome] = Courier(
@@ -96,13 +97,13 @@ class OtlpSpans:
         self._sender.shutdown()
 
     def _send(self, outcomes: list[Outcome]) -> None:
-        spans: list[Span] = []
-        for outcome in outcomes:
-            if outcome.trace is not None:
-                spans += spans_of(outcome, outcome.trace, self._server_of)
-        if not self._sender.send(self._batches.request(spans)):
+        calls = [spans_of(o, o.trace, self._server_of) for o in outcomes if o.trace is not None]
+        request, bad = self._batches.request(calls)
+        if not self._sender.send(request):
             raise ExportFailed("the collector did not take the spans")
-        self._exported(len(outcomes))
+        self._exported(len(outcomes) - bad)
+        if bad:
+            self._lost("failed", bad)
 
 
 def _weight(outcome: Outcome) -> int:

@@ -316,7 +316,9 @@ def test_spans_are_the_protocols_own_messages() -> None:
     batches = Batches({"service.name": "mine"}, "ai_gateway", "1", "https://schema")
     made = spans(outcome)
     for _ in range(2):
-        request = ExportTraceServiceRequest.FromString(batches.request(made).SerializeToString())
+        request = ExportTraceServiceRequest.FromString(
+            batches.request([made])[0].SerializeToString()
+        )
     (of_resource,) = request.resource_spans
     (of_scope,) = of_resource.scope_spans
     assert of_resource.resource.attributes[0].value.string_value == "mine"
@@ -362,9 +364,25 @@ def test_values_that_are_equal_but_of_another_type_stay_apart() -> None:
     kinds: list[str | None] = []
     for value in (1, True, 1.0, "1", ["1"]):
         made[0].attributes = {"x": value}
-        (span,) = batches.request(made).resource_spans[0].scope_spans[0].spans
+        (span,) = batches.request([made])[0].resource_spans[0].scope_spans[0].spans
         kinds.append(span.attributes[0].value.WhichOneof("value"))
     assert kinds == ["int_value", "bool_value", "double_value", "string_value", "array_value"]
+
+
+def test_numbers_that_fit_no_message_and_text_that_is_none_cost_no_other_call_its_spans() -> None:
+    """Callers choose some of what is told."""
+    large = msgspec.structs.replace(REQUEST, body=b'{"seed":1180591620717411303424}')
+    strange = outcome_of(trace=read_parent(PARENT, None), requested_model="\ud800")
+    calls = [
+        spans(outcome_of(trace=read_parent(PARENT, None), request=large)),
+        spans(strange),
+        spans(outcome_of(trace=read_parent(PARENT, None))),
+    ]
+    request, bad = Batches({}, "s", "1", "").request(calls)
+    told = request.resource_spans[0].scope_spans[0].spans
+    assert (len(told), bad) == (4, 1)
+    seed = next(a.value for a in told[1].attributes if a.key == "gen_ai.request.seed")
+    assert seed.string_value == str(2**70)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"temperature":"hot"}', b"\xff", b'{"n":1}'])
