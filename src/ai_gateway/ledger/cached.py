@@ -12,7 +12,7 @@ from ai_gateway.storage.tables import feedback, usage
 
 from .record import SIMILARITY, dollars, first_id, time_of
 
-LOOKED_AT = 50_000
+LOOKED_AT = 20_000
 BAD_HIT = "bad_cache_hit"
 """The label of feedback that says so."""
 _STEPS = 200
