@@ -34,6 +34,7 @@ class LiveCalls:
         self._known: dict[str, None] = {}
         self._news: deque[CallRecord] = deque(maxlen=_KNOWN)
         self._count = 0
+        self._written: dict[tuple[int, int, str | None], bytes] = {}
 
     async def events(
         self, ledger: "LedgerQueries", tenant: str | None
@@ -45,16 +46,25 @@ class LiveCalls:
         while monotonic() < until:
             await asyncio.sleep(1.0)
             await self._look(ledger)
-            new = self._count - told
+            event = self._event(told, tenant)
             told = self._count
-            fresh = list(islice(reversed(self._news), new))
-            if tenant is not None:
-                fresh = [one for one in fresh if one.tenant == tenant]
-            quiet = 0 if fresh else quiet + 1
-            if fresh:
-                yield b"data: " + encode(fresh) + b"\n\n"
+            quiet = 0 if event else quiet + 1
+            if event:
+                yield event
             elif quiet % 15 == 0:
                 yield b": still here\n\n"
+
+    def _event(self, told: int, tenant: str | None) -> bytes:
+        """What is new since `told`, written once for all who were told as much; empty for nothing."""
+        asked = (told, self._count, tenant)
+        found = self._written.get(asked)
+        if found is None:
+            fresh = list(islice(reversed(self._news), self._count - told))
+            if tenant is not None:
+                fresh = [one for one in fresh if one.tenant == tenant]
+            found = b"data: " + encode(fresh) + b"\n\n" if fresh else b""
+            self._written[asked] = found
+        return found
 
     async def _look(self, ledger: "LedgerQueries") -> None:
         async with self._lock:
@@ -66,6 +76,7 @@ class LiveCalls:
                 return
             finally:
                 self._looked = monotonic()
+            self._written.clear()
             for one in reversed(page.data):
                 if one.id not in self._known:
                     self._known[one.id] = None
