@@ -157,9 +157,11 @@ def measure(bench: Bench) -> Figures:
                 found[f"{name}/chat"].append(got.per_second)
                 found[f"{name}/p50_ms"].append(got.p50_ms)
             found[f"{name}/chat_1"].append(ask(peer, "chat", 1, 2).per_second)
-            ask(peer, "stream", 32, 1)
-            got = ask(peer, "stream", 32, max(2, bench.seconds))
-            found[f"{name}/chunks"].append(got.per_second * len(CHAT_EVENTS))
+            try:
+                got = ask(peer, "stream", 32, max(4, bench.seconds))
+                found[f"{name}/chunks"].append(got.per_second * len(CHAT_EVENTS))
+            except SystemExit:
+                print(f"{peer.name} did not answer streams with 200", end=" ")
             found[f"{name}/mib"].append(servers.resident_kib(pid) / 1024)
         for which in ("off", "on"):
             with bench.gateway(which) as ours:

@@ -128,13 +128,15 @@ def wait_until_answers(url: str, key: str = "", seconds: float = 60, **headers: 
         {"content-type": "application/json", "authorization": f"Bearer {key}", **headers},
     )
     deadline = time.monotonic() + seconds
+    last: OSError | None = None
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(request, timeout=5):
                 return
-        except OSError:
+        except OSError as error:
+            last = error
             time.sleep(0.005)
-    raise SystemExit(f"{url} did not answer")
+    raise SystemExit(f"{url} did not answer: {last}")
 
 
 def resident_kib(pid: int) -> int:

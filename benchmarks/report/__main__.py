@@ -9,6 +9,7 @@ for the ratios.
 import argparse
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -34,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
     given = parser.parse_args()
-    results = figures.load()
+    results, failed = figures.load(), list[str]()
     if not given.page:
         wanted = given.only.split(",") if given.only else [*PARTS, "growth"]
         if given.peers and "peers" not in wanted:
@@ -48,25 +49,37 @@ def main() -> None:
                 parts={name: part for name, part in results.parts.items() if name not in wanted}
             )
         results.machine, results.quick = figures.machine(), given.quick
-        _measure(results, {name: known[name] for name in wanted}, quick=given.quick)
+        failed = _measure(results, {name: known[name] for name in wanted}, quick=given.quick)
     written(results)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def _measure(
     results: figures.Results, wanted: dict[str, Callable[[Bench], Figures]], *, quick: bool
-) -> None:
+) -> list[str]:
+    """The parts that failed."""
     begun = time.monotonic()
+    failed: list[str] = []
     servers.pin_load()
     with servers.upstream() as upstream, features() as sets:
         bench = Bench(upstream, sets, quick=quick)
         for name, measure in wanted.items():
             at, load, started = figures.now(), os.getloadavg()[0], time.monotonic()
             print(f"{name} ...", end=" ", flush=True)
-            found = measure(bench)
+            try:
+                found = measure(bench)
+            except (SystemExit, subprocess.SubprocessError) as error:
+                # The others are worth having; the page then says that this was not measured.
+                results.parts.pop(name, None)
+                failed.append(name)
+                print(f"failed: {error}", flush=True)
+                continue
             results.parts[name] = figures.Part(at=at, load=load, figures=dict(found))
             figures.save(results)
             print(f"{time.monotonic() - started:.0f} s", flush=True)
     print(f"all in {time.monotonic() - begun:.0f} s")
+    return failed
 
 
 if __name__ == "__main__":
