@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.serving import Answered, ask, get, post
+from tests.serving import Answered, answers, ask, get, post
 
-from .routes import CHAT, GOOD, Routed, asked, good, refusal, routing
+from .routes import CHAT, GOOD, Routed, answer, asked, good, refusal, routing
 
 ADMIN = "admin-key-for-tests"
 OPEN = {"ADMIN_KEY": ADMIN, "ACCESS": "open"}
@@ -92,6 +93,31 @@ async def test_health_and_breakers_by_hand(tmp_path: Path) -> None:
         assert b"first" in (await post(routed.url + CHAT, asked())).body
         assert (await admin(routed, "PUT", "breakers/a/none", {"state": "open"})).status == 404
         assert (await ask("GET", routed.url + "/admin/health")).status == 401
+
+
+async def test_health_tells_a_breakers_history_and_what_is_left_of_a_quota(tmp_path: Path) -> None:
+    left = {
+        "x-ratelimit-remaining-requests": "7", "x-ratelimit-limit-requests": "10",
+        "x-ratelimit-reset-requests": "30s",
+    }  # fmt: skip
+    scripts = [answers(answer(), headers=left), refusal(429, retry_after="60"), GOOD]
+    async with routing(tmp_path, scripts, keys=("one", "two"), **OPEN) as routed:
+        for model in ("a/m", "a/m", "b/m", "c/m"):
+            await post(routed.url + CHAT, asked(model))
+        await admin(routed, "PUT", "breakers/a/m", {"state": "open"})
+        health = json.loads((await admin(routed, "GET", "health")).body)
+        a, b, c = (next(t for t in health["targets"] if t["provider"] == name) for name in "abc")
+        (change,) = a["changes"]
+        assert (change["from"], change["to"], change["cause"]) == ("closed", "open", "admin")
+        assert abs(change["at"] - time.time()) < 60
+        assert [x["number"] for x in a["credentials"]] == [0, 1]
+        for credential in a["credentials"]:
+            (quota,) = credential["quotas"]
+            assert (quota["unit"], quota["remaining"], quota["limit"]) == ("requests", 7, 10)
+            assert 0 < quota["resets_in"] <= 30
+        assert all(50 < x["resting_for"] <= 60 for x in b["credentials"])
+        assert "changes" not in c
+        assert [set(x) for x in c["credentials"]] == [{"number"}, {"number"}]
 
 
 async def test_a_changed_file_takes_force_and_a_bad_one_does_not(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ai_gateway.model.call import Attempt, Outcome, Request
 from ai_gateway.model.trace import new_span_id, trace_headers
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.routing.keys import Door
+from ai_gateway.routing.quota import tells_quota, until_refill
 from ai_gateway.routing.strategies import Candidate
 from ai_gateway.upstream.client import (
     UpstreamAnswer,
@@ -28,7 +29,6 @@ from ai_gateway.upstream.client import (
 )
 from ai_gateway.upstream.faults import UpstreamFault
 
-from .advice import until_refill
 from .failure import Failed, from_bad_answer, from_cut, from_fault, from_status, from_stream_error
 
 _LARGEST_ERROR = 1024 * 1024
@@ -231,6 +231,7 @@ class Asker:
         finally:
             asking.attempt.seconds = self._clock() - asking.started
         if answer.status != 200:
+            self._note_quota(answer, asking)
             raise self._refused(answer, answer.body, asking, outcome)
         asking.attempt.status = 200
         require_text(answer.body)
@@ -254,6 +255,7 @@ class Asker:
             try:
                 await stream.open()
                 if stream.status != 200:
+                    self._note_quota(stream, asking)
                     body = await stream.read_all(_LARGEST_ERROR)
                     raise self._refused(stream, body, asking, outcome)
                 kind = PROVIDER_DIALECTS[destination.dialect].stream_type
@@ -288,7 +290,11 @@ class Asker:
         )
 
     def _note_quota(self, answer: UpstreamAnswer | UpstreamStream, asking: Asking) -> None:
-        wait = until_refill(answer.header, time)
+        headers = answer.headers
+        if not tells_quota(headers):
+            return
+        asking.door.rest.told(headers, time())
+        wait = until_refill(headers, time)
         if wait is not None:
             asking.door.throttled(self._clock(), wait)
 

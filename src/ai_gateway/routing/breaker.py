@@ -15,8 +15,11 @@ the caller's: every method is told the time.
 from collections.abc import Callable
 from typing import Literal
 
+from msgspec import Struct, field
+
 State = Literal["closed", "open", "half-open"]
 Cause = Literal["failures", "connect", "probe", "admin", "hint"]
+Why = Literal["failures", "connect", "probe", "admin", "hint", "recovered"]
 
 WINDOW_SECONDS = 10
 LEAST_CALLS = 20
@@ -27,6 +30,16 @@ FIRST_OPEN_SECONDS = 5.0
 LONGEST_OPEN_SECONDS = 60.0
 _FIRST_PROBES = 1
 _MORE_PROBES = 3
+
+
+class BreakerChange(Struct, frozen=True, kw_only=True):
+    at: float
+    """Unix seconds."""
+    before: State = field(name="from")
+    after: State = field(name="to")
+    """The same as before where an operator took it in hand as it was."""
+    cause: Why
+    """Half-open tells the cause for which it had been open."""
 
 
 class Breaker:
@@ -53,7 +66,7 @@ class Breaker:
         "state",
     )
 
-    def __init__(self, on_change: "Callable[[Breaker, State], None] | None" = None) -> None:
+    def __init__(self, on_change: "Callable[[Breaker, State, Why], None] | None" = None) -> None:
         self.state: State = "closed"
         self.cause: Cause | None = None
         """Why it left `closed`."""
@@ -144,11 +157,14 @@ class Breaker:
 
     def force(self, forced: Literal["open", "closed"] | None) -> None:
         """By an operator. None gives it back to its own judgement, starting closed."""
+        before = self.state
         self.forced = forced
         if forced is None:
-            self._close()
+            self._close("admin")
         else:
-            self._become(forced, "admin" if forced == "open" else None)
+            self._become(forced, "admin" if forced == "open" else None, "admin")
+        if before == self.state and self._on_change is not None:
+            self._on_change(self, before, "admin")
 
     def hint(self, now: float, seconds: float) -> None:
         """Another replica opened its own: so does this one, unless it knows better."""
@@ -174,19 +190,20 @@ class Breaker:
         self._probes = self._passed = self._connects = self._row = 0
         self._become("open", cause)
 
-    def _close(self) -> None:
+    def _close(self, why: Why = "recovered") -> None:
         self._open_seconds = FIRST_OPEN_SECONDS
         self._probes = self._passed = self._connects = self._row = self._good = self._bad = 0
         self._goods = [0] * WINDOW_SECONDS
         self._bads = [0] * WINDOW_SECONDS
-        self._become("closed", None)
+        self._become("closed", None, why)
 
-    def _become(self, state: State, cause: Cause | None) -> None:
+    def _become(self, state: State, cause: Cause | None, why: Why | None = None) -> None:
         before, self.state, self.cause = self.state, state, cause
-        if before != state:
-            self.era += 1
-        if self._on_change is not None and before != state:
-            self._on_change(self, before)
+        if before == state:
+            return
+        self.era += 1
+        if self._on_change is not None:
+            self._on_change(self, before, why or cause or "recovered")
 
     def _advance(self, now: float) -> None:
         """Forgets what is older than the window."""

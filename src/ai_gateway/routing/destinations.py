@@ -184,7 +184,7 @@ class Directory:
             headers = _headers(provider, key.secret, self._user_agent)
             at = address(whole, headers)
             streaming = at if stream == whole else address(stream, headers)
-            doors.append(Door(at, key, streaming, credential.signer, vitals.rest(key.number)))
+            doors.append(Door(at, key, streaming, credential.signer, vitals.rest(key)))
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
             doors=Doors(doors),

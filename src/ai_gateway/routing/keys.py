@@ -1,6 +1,6 @@
 """A provider's credentials, used in turn; one that was refused or throttled rests for a while."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ai_gateway.upstream.client import Address
 from ai_gateway.upstream.signing import Signer
@@ -27,11 +27,20 @@ class Key:
 class Rest:
     """Of one credential with one model, in whatever dialect that is asked."""
 
-    __slots__ = ("until",)
+    __slots__ = ("headers", "key", "told_at", "until")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key) -> None:
+        self.key = key
         self.until = 0.0
         """Throttled (429), or known to have nothing left: until then others go first."""
+        self.headers: Mapping[bytes, bytes] | None = None
+        """Of the last answer that told what is left of a quota."""
+        self.told_at = 0.0
+        """When that was, in Unix seconds."""
+
+    def told(self, headers: Mapping[bytes, bytes], now: float) -> None:
+        self.headers = headers
+        self.told_at = now
 
 
 class Door:
@@ -53,7 +62,7 @@ class Door:
         self.stream_address = stream_address or address
         """Where a stream is asked for; the same at most providers."""
         self.key = key
-        self.rest = rest or Rest()
+        self.rest = rest or Rest(key)
 
     def free_at(self) -> float:
         return max(self.rest.until, self.key.resting_until)

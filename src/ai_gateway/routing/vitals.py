@@ -1,27 +1,32 @@
 """How a provider's model is doing: calls under way, speed, errors, breaker. One for all routes."""
 
+from collections import deque
 from collections.abc import Callable
 from math import exp
+from time import time
 
-from .breaker import Breaker, State
-from .keys import Rest
+from .breaker import Breaker, BreakerChange, State, Why
+from .keys import Key, Rest
 from .speed import Speed
 
 _ERROR_STEP = 0.05
 _ERROR_TAU = 30.0
 _MOST_KEPT = 4096
+_CHANGES_KEPT = 32
 
-OnBreakerChange = Callable[[str, str, Breaker, State], None]
-"""`on_change(provider, model, breaker, state before)`"""
+OnBreakerChange = Callable[[str, str, Breaker, Why], None]
+"""`on_change(provider, model, breaker, why)`"""
 
 
 class Vitals:
-    __slots__ = ("_error_at", "_errors", "breaker", "in_flight", "model", "output_tokens", "provider", "rests", "speed")  # fmt: skip
+    __slots__ = ("_error_at", "_errors", "breaker", "changes", "in_flight", "model", "output_tokens", "provider", "rests", "speed")  # fmt: skip
 
     def __init__(self, provider: str, model: str, breaker: Breaker) -> None:
         self.provider = provider
         self.model = model
         self.breaker = breaker
+        self.changes: deque[BreakerChange] = deque(maxlen=_CHANGES_KEPT)
+        """The breaker's last ones, the latest at the end."""
         self.speed = Speed()
         self.rests: dict[int, Rest] = {}
         """By the credential's number."""
@@ -31,8 +36,12 @@ class Vitals:
         self._errors = 0.0
         self._error_at = 0.0
 
-    def rest(self, credential: int) -> Rest:
-        return self.rests.setdefault(credential, Rest())
+    def rest(self, key: Key) -> Rest:
+        found = self.rests.get(key.number)
+        if found is None:
+            found = self.rests[key.number] = Rest(key)
+        found.key = key
+        return found
 
     def note(self, now: float, *, failed: bool) -> None:
         """Into the error rate."""
@@ -57,8 +66,12 @@ class VitalsBook:
     """Of every provider's model that was asked for. Callers choose model names, so it is bounded:
     those that are idle and well are forgotten first."""
 
-    def __init__(self, on_change: OnBreakerChange | None = None) -> None:
+    def __init__(
+        self, on_change: OnBreakerChange | None = None, *, wall: Callable[[], float] = time
+    ) -> None:
+        """`wall` tells Unix seconds, for what people read."""
         self._on_change = on_change
+        self._wall = wall
         self._kept: dict[tuple[str, str], Vitals] = {}
 
     def of(self, provider: str, model: str) -> Vitals:
@@ -78,14 +91,17 @@ class VitalsBook:
         return self._kept.get((provider, model))
 
     def _new(self, provider: str, model: str) -> Vitals:
-        told = self._on_change
-        if told is None:
-            return Vitals(provider, model, Breaker())
+        def changed(breaker: Breaker, before: State, why: Why) -> None:
+            made.changes.append(
+                BreakerChange(
+                    at=round(self._wall(), 3), before=before, after=breaker.state, cause=why
+                )
+            )
+            if self._on_change is not None:
+                self._on_change(provider, model, breaker, why)
 
-        def changed(breaker: Breaker, before: State) -> None:
-            told(provider, model, breaker, before)
-
-        return Vitals(provider, model, Breaker(changed))
+        made = Vitals(provider, model, Breaker(changed))
+        return made
 
     def _forget(self) -> None:
         dull = [

@@ -6,7 +6,7 @@ from itertools import islice
 from msgspec import DecodeError
 from msgspec.json import Decoder, encode
 
-from .breaker import Breaker, State
+from .breaker import Breaker, Why
 from .vitals import OnBreakerChange, VitalsBook
 
 _MOST_SHOWN = 100
@@ -22,8 +22,8 @@ Tell = Callable[[str, str, str, str], None]
 
 
 def breaker_watch(tell: Tell) -> OnBreakerChange:
-    def changed(provider: str, model: str, breaker: Breaker, before: State) -> None:
-        tell(provider, model, breaker.state, breaker.cause or "recovered")
+    def changed(provider: str, model: str, breaker: Breaker, why: Why) -> None:
+        tell(provider, model, breaker.state, why)
 
     return changed
 

@@ -144,10 +144,14 @@ class UpstreamStream:
         """Leaves it, wherever it is."""
         self._let_go()
 
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        assert self._connection is not None
+        return self._connection.headers
+
     def header(self, name: bytes) -> str | None:
         """By its name in lower case; None where absent."""
-        assert self._connection is not None
-        value = self._connection.headers.get(name)
+        value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     async def read(self) -> bytes:

@@ -155,7 +155,7 @@ def test_an_operators_word_holds_until_it_is_taken_back(forced: str) -> None:
 
 def test_changes_are_told_once_each() -> None:
     seen: list[tuple[str, str]] = []
-    breaker = Breaker(lambda b, before: seen.append((before, b.state)))
+    breaker = Breaker(lambda b, before, why: seen.append((before, b.state)))
     fail(breaker, 100, 50)
     succeed(breaker, 105)
     succeed(breaker, 105, 3)

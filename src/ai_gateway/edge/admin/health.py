@@ -1,15 +1,32 @@
 """`/admin/health`, `/admin/breakers`: how each provider's model is doing, and a hand on its breaker."""
 
 from collections.abc import Callable
+from time import time
 from typing import Literal
 
 from msgspec import Struct
 
 from ai_gateway.edge.readiness import Readiness
-from ai_gateway.routing.breaker import State
+from ai_gateway.routing.breaker import BreakerChange, State
+from ai_gateway.routing.keys import Rest
+from ai_gateway.routing.quota import Quota, quotas_told
 from ai_gateway.routing.vitals import Vitals, VitalsBook
 
 from .route import ADMINS, ALL_TENANTS, AdminCall, AdminRoute, NoteAct, not_found
+
+
+class CredentialHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the provider's credentials, with this model."""
+
+    number: int
+    """Its place among the provider's, from 0."""
+    resting_for: float | None = None
+    """Seconds that it is left alone for, having been throttled, refused or used up."""
+    refused: bool = False
+    """It rests with every model: the provider did not take it (401, 402)."""
+    told_at: float | None = None
+    """When the provider last told what is left, in Unix seconds."""
+    quotas: list[Quota] = []
 
 
 class TargetHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,6 +42,10 @@ class TargetHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error_rate: float = 0.0
     p95_seconds: float | None = None
     """Until the answer, or a stream's first token, over the last 128."""
+    changes: list[BreakerChange] = []
+    """The breaker's last 32, the latest at the end, as this process saw them."""
+    credentials: list[CredentialHealth] = []
+    """Those that were asked with, or could be."""
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -101,4 +122,18 @@ def target_health(vitals: Vitals, now: float) -> TargetHealth:
         in_flight=vitals.in_flight,
         error_rate=round(vitals.error_rate(now), 4),
         p95_seconds=None if tail is None else round(tail, 4),
+        changes=list(vitals.changes),
+        credentials=[_credential(rest, now) for _, rest in sorted(vitals.rests.items())],
+    )
+
+
+def _credential(rest: Rest, now: float) -> CredentialHealth:
+    resting = max(rest.until, rest.key.resting_until) - now
+    told = rest.headers
+    return CredentialHealth(
+        number=rest.key.number,
+        resting_for=round(resting, 3) if resting > 0 else None,
+        refused=rest.key.resting_until > now,
+        told_at=None if told is None else round(rest.told_at, 3),
+        quotas=[] if told is None else quotas_told(told, rest.told_at, time()),
     )
