@@ -49,7 +49,8 @@ from ai_gateway.pipeline import Pipeline
 from ai_gateway.provision import Reloader, provision, require_good_routes
 from ai_gateway.readings import Sources, read_at_scrapes
 from ai_gateway.routing.book import RouteBook
-from ai_gateway.routing.experiments import Experiments
+from ai_gateway.routing.experiments import STOPS, Experiments
+from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.store import DatabaseRoutes
 from ai_gateway.routing.vitals import VitalsBook
@@ -60,7 +61,7 @@ from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
 from ai_gateway.spending import LedgerSpending
-from ai_gateway.storage.database import Database, DatabaseUnavailable, database_url
+from ai_gateway.storage.database import Database, database_url
 from ai_gateway.telemetry.error_budget import ErrorBudget
 from ai_gateway.telemetry.log import Level, Log
 from ai_gateway.telemetry.loop_lag import LoopLag
@@ -215,7 +216,10 @@ async def open_gateway(
         log.event("warning", "experiment_stopped", route=route, experiment=experiment, why=why)
 
     experiments = Experiments(
-        DatabaseRoutes(database), away=DatabaseUnavailable, on_stop=experiment_stopped
+        DatabaseRoutes(database),
+        on_stop=experiment_stopped,
+        on_event=database_event,
+        tell=lambda message: state.publish(STOPS, message),
     )
     await experiments.open()
 
@@ -260,6 +264,9 @@ async def open_gateway(
     )
     state = await open_state(settings, metrics, log)
     state.subscribe(HINTS, lambda message: take_hint(vitals, message, perf_counter()))
+    state.subscribe(STOPS, experiments.hear)
+    forced = ForcedBreakers(vitals, state)
+    await forced.open()
     if settings.limits_on_state_loss == "refuse":
         readiness.add(state.trouble)
     else:
@@ -329,6 +336,7 @@ async def open_gateway(
                 routes=routes,
                 router=router,
                 vitals=vitals,
+                forced=forced,
                 readiness=readiness,
                 cache=cache,
                 clock=perf_counter,
@@ -382,6 +390,7 @@ async def open_gateway(
         await experiments.close()
         await routes.close()
         await cache.close()
+        await forced.close()
         await state.close()
         await opened.close()
         if account is not None:

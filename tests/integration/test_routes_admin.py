@@ -91,7 +91,7 @@ async def test_health_and_breakers_by_hand(tmp_path: Path) -> None:
         assert 'gateway_breaker_changes_total{cause="admin",model="m",provider="a",state="open"} 1' in text  # fmt: skip
         await admin(routed, "PUT", "breakers/a/m", {"state": None})
         assert b"first" in (await post(routed.url + CHAT, asked())).body
-        assert (await admin(routed, "PUT", "breakers/a/none", {"state": "open"})).status == 404
+        assert (await admin(routed, "PUT", "breakers/none/m", {"state": "open"})).status == 404
         assert (await ask("GET", routed.url + "/admin/health")).status == 401
 
 

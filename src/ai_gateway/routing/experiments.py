@@ -7,15 +7,22 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, Protocol
 
+from msgspec import DecodeError
+from msgspec.json import Decoder, encode
+
 from ai_gateway.background import end
 from ai_gateway.model.call import Outcome
 from ai_gateway.model.route import Experiment, Route, Variant
 
+from .book import OnEvent
 from .statistics import Sample, difference, rate
 
 _LOOK_SECONDS = 3.0
 _JUDGE_EVERY = 25
 _ANONYMOUS = "anonymous"
+STOPS = "experiment-stops"
+"""The channel of the shared state."""
+_read = Decoder(tuple[str, str, str | None]).decode
 
 
 def variant_of(experiment: Experiment, key: str) -> Variant:
@@ -56,21 +63,26 @@ class Experiments:
         self,
         store: StopStore,
         *,
-        away: type[Exception],
         on_stop: Callable[[str, str, str], None],
+        on_event: OnEvent,
+        tell: Callable[[bytes], None] = lambda message: None,
     ) -> None:
-        """`on_stop(route, experiment, why)` is told of a stop by the guard."""
+        """`on_stop(route, experiment, why)` is told of a stop by the guard; `tell` takes a message for
+        the other processes, each of which gives it to `hear`."""
         self._store = store
-        self._away = away
         self._on_stop = on_stop
+        self._on_event = on_event
+        self._lost = False
+        self._tell = tell
         self.stopped: dict[tuple[str, str], str] = {}
         """(route, experiment) -> why."""
+        self._unwritten: dict[tuple[str, str], str] = {}
+        """The guard's, which the database does not know yet."""
         self._tallies: dict[tuple[str, str], dict[str, _Tally]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        if self._store.exists():
-            await self._look()
+        await self.look()
         self._spawn(self._follow())
 
     async def close(self) -> None:
@@ -86,14 +98,32 @@ class Experiments:
     async def stop(self, route: str, experiment: str, reason: str, actor: str) -> None:
         await self._store.stop(route, experiment, reason, actor)
         self.stopped[route, experiment] = reason
+        self._tell(encode((route, experiment, reason)))
 
     async def start(self, route: str, experiment: str, actor: str) -> None:
         await self._store.start(route, experiment, actor)
-        self.stopped.pop((route, experiment), None)
-        self._tallies.pop((route, experiment), None)
+        self._started(route, experiment)
+        self._tell(encode((route, experiment, None)))
+
+    def hear(self, message: bytes) -> None:
+        """Of a stop (why) or a start (None) in another process, sooner than from the database."""
+        try:
+            route, experiment, why = _read(message)
+        except DecodeError:
+            return
+        if why is None:
+            self._started(route, experiment)
+        else:
+            self.stopped[route, experiment] = why
+
+    def _started(self, route: str, experiment: str) -> None:
+        key = (route, experiment)
+        self.stopped.pop(key, None)
+        self._unwritten.pop(key, None)
+        self._tallies.pop(key, None)
 
     def settled(self, outcome: Outcome, experiment: Experiment) -> None:
-        """Into the guard's own count, which is this process's alone."""
+        """Into the guard's own count, which is this process's alone; its verdict holds for all."""
         route, variant = outcome.route, outcome.variant
         if route is None or variant is None or experiment.guard is None:
             return
@@ -111,28 +141,45 @@ class Experiments:
         if tally.calls % _JUDGE_EVERY == 0:
             why = verdict(experiment, tallies)
             if why is not None and (route, experiment.name) not in self.stopped:
-                self.stopped[route, experiment.name] = why
+                key = (route, experiment.name)
+                self.stopped[key] = self._unwritten[key] = why
                 self._on_stop(route, experiment.name, why)
-                self._spawn(self._keep_stop(route, experiment.name, why))
+                self._tell(encode((route, experiment.name, why)))
+                self._spawn(self._write_down())
 
-    async def _keep_stop(self, route: str, experiment: str, why: str) -> None:
-        try:
-            await self._store.stop(route, experiment, why, "guard")
-        except self._away:
-            # It stays stopped in this process; the next look must not take that back.
-            return
+    async def _write_down(self) -> None:
+        """What cannot be written, the database being away, is written at a later look."""
+        for key, why in list(self._unwritten.items()):
+            try:
+                await self._store.stop(*key, why, "guard")
+            except Exception as error:
+                self._missed(error)
+                return
+            self._unwritten.pop(key, None)
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._store.exists():
-                await self._look()
+            await self.look()
 
-    async def _look(self) -> None:
-        try:
-            self.stopped = await self._store.stops()
-        except self._away:
+    async def look(self) -> None:
+        """Whatever the database throws while it comes and goes, it is looked at again."""
+        if self._unwritten:
+            await self._write_down()
+        if not self._store.exists():
             return
+        try:
+            known = await self._store.stops()
+        except Exception as error:
+            self._missed(error)
+            return
+        self._lost = False
+        self.stopped = {**known, **self._unwritten}
+
+    def _missed(self, error: Exception) -> None:
+        if not self._lost:
+            self._lost = True
+            self._on_event("error", "experiments_database_lost", type(error).__name__)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

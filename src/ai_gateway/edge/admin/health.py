@@ -8,8 +8,10 @@ from msgspec import Struct
 
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.breaker import BreakerChange, State
+from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.keys import Rest
 from ai_gateway.routing.quota import Quota, quotas_told
+from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import Vitals, VitalsBook
 
 from .route import ADMINS, ALL_TENANTS, AdminCall, AdminRoute, NoteAct, not_found
@@ -62,12 +64,14 @@ class Force(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def health_routes(
     vitals: VitalsBook,
+    forced: ForcedBreakers,
+    router: Router,
     readiness: Readiness,
     clock: Callable[[], float],
     note_act: NoteAct,
     instance: str,
 ) -> list[AdminRoute]:
-    """`instance`: this process's name, which alone a forced breaker concerns."""
+    """`instance`: this process's name, which a record of a forced breaker tells."""
 
     async def health(call: AdminCall) -> Health:
         now = clock()
@@ -81,12 +85,13 @@ def health_routes(
 
     async def force(call: AdminCall) -> TargetHealth:
         provider, model = call.path["provider"], call.path["model"]
-        found = vitals.find(provider, model)
-        if found is None:
-            raise not_found("breaker", f"{provider}/{model}")
         body: Force = call.body
-        before = found.breaker.forced
-        found.breaker.force(body.state)
+        # Another process may have asked a model that this one has not.
+        known = vitals.find(provider, model)
+        if known is None and provider not in router.directory.configured:
+            raise not_found("breaker", f"{provider}/{model}")
+        before = None if known is None else known.breaker.forced
+        forced.force(provider, model, body.state)
         note_act(
             actor=call.actor.name,
             action="force breaker",
@@ -98,14 +103,14 @@ def health_routes(
                 "instance": instance,
             },
         )
-        return target_health(found, clock())
+        return target_health(vitals.of(provider, model), clock())
 
     return [
         AdminRoute(method="GET", path="/admin/health", handler=health, gives=Health,
                    roles=ALL_TENANTS, summary="How each provider's model is doing", tag="health"),
         AdminRoute(method="PUT", path="/admin/breakers/{provider}/{model:path}", handler=force,
                    takes=Force, gives=TargetHealth, roles=ADMINS, tag="health",
-                   summary="Force a circuit breaker open or closed in this process, or let go of it"),
+                   summary="Force a circuit breaker open or closed in every process, or let go of it"),
     ]  # fmt: skip
 
 

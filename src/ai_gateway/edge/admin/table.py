@@ -9,6 +9,7 @@ from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.experiments import Experiments
+from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.storage.database import Database
@@ -39,6 +40,7 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     routes: RouteBook
     router: Router
     vitals: VitalsBook
+    forced: ForcedBreakers
     readiness: Readiness
     cache: Cache | NoCache
     clock: Callable[[], float]
@@ -59,6 +61,14 @@ def admin_table(parts: AdminParts) -> list[AdminRoute]:
         *cache_routes(parts.cache, parts.ledger, parts.note_act),
         *route_routes(parts.routes, parts.router, parts.clock),
         *experiment_routes(parts.router, parts.experiments, parts.database),
-        *health_routes(parts.vitals, parts.readiness, parts.clock, parts.note_act, parts.instance),
+        *health_routes(
+            parts.vitals,
+            parts.forced,
+            parts.router,
+            parts.readiness,
+            parts.clock,
+            parts.note_act,
+            parts.instance,
+        ),
         *audit_routes(parts.audit),
     ]
