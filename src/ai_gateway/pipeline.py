@@ -35,7 +35,9 @@ from ai_gateway.realtime import SessionAccount, Socket, relay
 from ai_gateway.reply import CALLER_LEFT, KeptReply, Reply
 from ai_gateway.routing.experiments import Experiments, assignment_key, variant_of
 from ai_gateway.routing.gates import Gate
-from ai_gateway.routing.router import Resolved, Router, fits, pinned
+from ai_gateway.routing.patterns import fits
+from ai_gateway.routing.resolved import Resolved
+from ai_gateway.routing.router import Router, pinned
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.tracing import NOT_TRACED, Tracing
@@ -141,7 +143,7 @@ class Pipeline:
                     _stage(outcome, "recall", recalling)
                 plan = self._router.plan(resolved, exchange, request, caller)
                 if outcome.pin is not None:
-                    plan = pinned(plan, *outcome.pin)
+                    plan = pinned(plan, resolved, *outcome.pin)
                 await self._performer.perform(exchange, plan, outcome, reply)
 
             kept = None if admission is None else admission.value
@@ -322,9 +324,8 @@ class Pipeline:
     async def _admit(
         self, resolved: Resolved, exchange: Exchange, outcome: Outcome, look_up: str | None
     ) -> Admission | None:
-        destinations = [candidate.destination for candidate in resolved.candidates]
-        models = [destination.facts for destination in destinations]
-        return await self._limits.admit(exchange, destinations[0].target, models, outcome, look_up)
+        first = resolved.candidates[0].destination.target
+        return await self._limits.admit(exchange, first, resolved.dearest, outcome, look_up)
 
     def _settle(self, outcome: Outcome, admission: Admission | None = None) -> None:
         if outcome.status == 0:

@@ -174,3 +174,30 @@ async def test_calls_over_the_limit_queue_then_are_refused_with_advice(tmp_path:
         assert (await admin(routed, "GET", "health")).status == 200
         release.set()
         assert [c.result().status for c in calls if (await asyncio.wait([c])) and c.result() is not refused] == [200] * 3  # fmt: skip
+
+
+async def test_auto_goes_where_routes_lead_and_explain_and_the_model_list_show_it(
+    tmp_path: Path,
+) -> None:
+    missing = answers(
+        b'{"error":{"message":"gone","type":"invalid_request_error","code":"model_not_found"}}', 404
+    )
+    async with routing(tmp_path, [missing, good("second")], **OPEN) as routed:
+        assert (await post(routed.url + CHAT, asked("a/m"))).status == 404
+        # What does not exist at its provider is not asked before others for a while.
+        got = await post(routed.url + CHAT, asked("auto"))
+        assert b"second" in got.body
+        assert got.headers["x-gateway-attempts"] == "1"
+        question = {"body": json.loads(asked("auto"))}
+        told = json.loads((await admin(routed, "POST", "routes/explain", question)).body)
+        assert (told["route"], told["strategy"]) == ("auto", "balanced")
+        assert [c["provider"] for c in told["order"]] == ["b", "a"]
+        listed = json.loads((await get(routed.url + "/v1/models")).body)["data"]
+        assert [m["id"] for m in listed if m["owned_by"] == "gateway"] == ["auto", "smart"]
+        made = {"targets": [{"model": "a/*"}], "strategy": "cheapest"}
+        assert (await admin(routed, "PUT", "routes/auto", made)).status == 200
+        told = json.loads((await admin(routed, "POST", "routes/explain", question)).body)
+        assert (told["strategy"], [c["provider"] for c in told["order"]]) == ("cheapest", ["a"])
+        bad = await admin(routed, "PUT", "routes/mine", {"targets": [{"model": "none*"}]})
+        assert bad.status == 400
+        assert b"fits no chat model" in bad.body

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from ai_gateway.dialects.exchange import ChatExchange, EmbeddingsExchange, Exchange, RelayedExchange
 from ai_gateway.model.call import Caller, Outcome
-from ai_gateway.model.route import Route, RouteTarget
+from ai_gateway.model.route import Route, RouteTarget, is_wild
 
 from .directives import Directives, parse_cache_control
 from .embeddings import EmbeddingInputs, open_inputs
@@ -18,8 +18,9 @@ from .rules import RuleBook, Rules
 MOST_KNOWN_BODIES = 4096
 """Bodies whose question is remembered, so that a call that came before is not read twice."""
 
-Sources = tuple[tuple[RouteTarget, ...], tuple[str, ...]]
-_ANY: Sources = ((), ("*",))
+Sources = tuple[tuple[RouteTarget, ...], tuple[str, ...], tuple[str, ...]]
+_EVERY = ("*",)
+_ANY: Sources = ((), _EVERY, _EVERY)
 
 
 class Asking(Struct, frozen=True, kw_only=True):
@@ -137,7 +138,9 @@ class Askings:
         was changed, or a key that must keep to some providers, has answers of its own."""
         user = caller.user if rules.scope == "user" else None
         tenant = None if rules.scope == "shared" else caller.tenant
-        sources = (route.targets, caller.policy.providers)
+        # Where the targets are patterns, a caller's own models bound what they lead to.
+        models = caller.policy.models if is_wild(route) else _EVERY
+        sources = (route.targets, caller.policy.providers, models)
         prefix = self._prefixes.get((tenant, user, model, sources))
         if prefix is None:
             if len(self._prefixes) >= MOST_KNOWN_BODIES:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ai_gateway.model.errors import GatewayError
@@ -19,9 +20,15 @@ _SIMULATORS = frozenset({"simulator", *_SIMULATED.values()})
 
 class Catalogue:
     def __init__(
-        self, providers: Mapping[str, Provider], book: PriceBook, rules: Sequence[Rule]
+        self,
+        providers: Mapping[str, Provider],
+        book: PriceBook,
+        rules: Sequence[Rule],
+        general: Sequence[str] = (),
     ) -> None:
+        """`general`: shell patterns of `provider/model`."""
         self.providers = providers
+        self._general = general
         self.price_version = book.version
         self._book = book
         self._rules = rules
@@ -55,6 +62,16 @@ class Catalogue:
 
     def models_of(self, provider: str) -> list[ModelFacts]:
         return [self.facts(provider, model.id) for model in self._priced(provider)]
+
+    def general_models(self, configured: Collection[str]) -> list[str]:
+        """As `provider/model`: the chat models for general use that are known of the configured ones."""
+        found: list[str] = []
+        for provider in sorted(configured):
+            own = [p for p in self._general if p.startswith(f"{provider}/")]
+            if own:
+                names = [f"{provider}/{model.id}" for model in self._priced(provider)]
+                found += [n for n in names if any(fnmatchcase(n.lower(), p) for p in own)]
+        return found
 
     def resolve(self, name: str, configured: Collection[str]) -> tuple[str, str]:
         """(provider, the provider's own name for the model).
@@ -131,4 +148,5 @@ def load_catalogue(
 ) -> Catalogue:
     """`prices`: an operator's own price file. Raises OSError, msgspec.DecodeError for a bad one."""
     providers = {**load_providers(), **(extra_providers or {})}
-    return Catalogue(providers, load_prices(prices), load_rules())
+    rules, general = load_rules()
+    return Catalogue(providers, load_prices(prices), rules, general)

@@ -72,14 +72,17 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class _Rules(Struct, frozen=True):
     rule: tuple[Rule, ...]
+    general: tuple[str, ...]
 
 
 _NO_RULE = Rule(models=())
 
 
-def load_rules() -> Sequence[Rule]:
+def load_rules() -> tuple[Sequence[Rule], Sequence[str]]:
+    """The rules, and the patterns of the models for general use."""
     text = (files("ai_gateway.catalogue") / "models.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), _Rules).rule
+    read = msgspec.convert(tomllib.loads(text), _Rules)
+    return read.rule, read.general
 
 
 def rule_for(model: str, rules: Sequence[Rule]) -> Rule:

@@ -23,7 +23,7 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.mcp import McpServer
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.routing.gates import Gate
-from ai_gateway.routing.router import fits
+from ai_gateway.routing.patterns import fits
 from ai_gateway.state.store import State
 
 from .asgi import Receive, Scope

@@ -11,7 +11,8 @@ from ai_gateway.catalogue.models import ModelFacts
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
-from ai_gateway.routing.router import Router, fits
+from ai_gateway.routing.patterns import fits
+from ai_gateway.routing.router import Router
 
 from .calls import joined
 
@@ -69,7 +70,7 @@ class ModelsEndpoint:
             return _refusal(request, error)
         policy = caller.policy
         listed: list[tuple[str, ModelFacts | None]] = [
-            (name, None) for name in sorted(self._router.routes) if fits(policy.models, name)
+            (name, None) for name in sorted(self._router.routes) if self._is_open(name, policy)
         ]
         listed += [(_name(m), m) for m in self._router.directory.models() if _allowed(m, policy)]
         match dialect_of(request):
@@ -88,6 +89,14 @@ class ModelsEndpoint:
             case _:
                 models = [_openai(name, facts) for name, facts in listed]
                 return _json({"object": "list", "data": models})
+
+    def _is_open(self, route: str, policy: Policy) -> bool:
+        try:
+            self._router.resolve("chat", route, policy)
+        except GatewayError as error:
+            # Embeddings and the like have routes too; what leads nowhere at all has no model to show.
+            return error.code == "unsupported_operation" and fits(policy.models, route)
+        return True
 
     async def get(self, request: Request) -> Response:
         asked = request.path_params["id"]

@@ -19,7 +19,8 @@ Strategy = Literal[
 
 
 class RouteTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of a route's targets: a model by any name the catalogue resolves (`openai/gpt-4o`)."""
+    """One of a route's targets: a model by any name the catalogue resolves (`openai/gpt-4o`), or a
+    pattern (`openai/*`), which stands for every chat model that fits."""
 
     model: str
     weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
@@ -99,3 +100,11 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: CachePolicy = CachePolicy()
     audit: AuditLevel | None = None
     guardrails: tuple[str, ...] = ()
+
+
+def is_pattern(model: str) -> bool:
+    return "*" in model or "?" in model
+
+
+def is_wild(route: Route) -> bool:
+    return any(is_pattern(target.model) for target in route.targets)

@@ -25,6 +25,8 @@ _FILTER_CODES = frozenset({"content_filter", "content_policy_violation"})
 _THROTTLED_SECONDS = 2.0
 """How long a throttled credential rests where its provider does not say."""
 _REFUSED_SECONDS = 60.0
+_MISSING_SECONDS = 60.0
+"""How long a model rests that its provider does not have, or not for that credential."""
 
 Refusal = Literal["context_window", "content_filter"]
 
@@ -201,7 +203,7 @@ def from_status(
             or refusal is not None
         ),
         wait=wait,
-        throttled=_rest(wait) if status == 429 else None,
+        throttled=_rest(status, wait, error),
         refused=_REFUSED_SECONDS if status in (401, 402) else None,
         refusal=refusal,
     )
@@ -228,8 +230,21 @@ def _refusal(status: int, error: ProviderError) -> Refusal | None:
     return None
 
 
-def _rest(wait: float | None) -> float:
-    return _THROTTLED_SECONDS if wait is None else wait
+def _rest(status: int, wait: float | None, error: ProviderError) -> float | None:
+    """Seconds for which the credential is not asked for this model before others."""
+    if status == 429:
+        return _THROTTLED_SECONDS if wait is None else wait
+    return _MISSING_SECONDS if _is_missing(status, error) else None
+
+
+def _is_missing(status: int, error: ProviderError) -> bool:
+    """The model, and not something that the call names: OpenAI says so by its code, Anthropic and Google
+    by their words."""
+    if status != 404:
+        return False
+    return error.code in ("model_not_found", "DeploymentNotFound") or error.message.startswith(
+        ("model:", "models/")
+    )
 
 
 def _without(body: bytes, secret: str | None) -> bytes:

@@ -18,7 +18,8 @@ from ai_gateway.model.call import Outcome
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.route import Route
 from ai_gateway.reply import Reply
-from ai_gateway.routing.router import Plan, is_well
+from ai_gateway.routing.router import Plan
+from ai_gateway.routing.sifting import is_well
 from ai_gateway.routing.strategies import Candidate
 from ai_gateway.upstream.client import Timeouts, UpstreamClient
 from ai_gateway.upstream.faults import UpstreamFault
@@ -80,7 +81,7 @@ class Performer:
         """The first answer that can be had. Raises Failed (the last failure), or GatewayError."""
         route = plan.route
         course = Course(self._deadline(outcome))
-        order = plan.order
+        order = plan.order if plan.most is None else plan.order[: plan.most]
         if route.hedge is not None and len(order) > 1:
             won = await self._race(exchange, order[0], order[1], route, course, outcome)
             if won is not None and not course.keeps(won, route):

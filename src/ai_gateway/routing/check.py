@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.model.route import Route
+from ai_gateway.model.route import Route, is_pattern
 
 from .destinations import Directory
+from .patterns import fitting, named_in
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
@@ -40,6 +41,10 @@ def route_problems(
         field = f".targets[{number}].model"
         if target.model in routes and target.model != name:
             report(field, f"is the route {target.model}, and a route leads to models", "Name one.")
+            continue
+        if is_pattern(target.model):
+            if not fitting(target.model, directory, "chat", "", named_in(routes)):
+                report(field, "fits no chat model", "Name one, or widen the pattern.")
             continue
         message = unreachable(directory, target.model)
         if message is not None:

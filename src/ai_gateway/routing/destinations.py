@@ -87,6 +87,7 @@ class Directory:
         }
         """Where each provider listens, host and port, by what calls show of its name."""
         self._kept: dict[tuple[Operation, str, str], Destination] = {}
+        self._general: tuple[str, ...] | None = None
 
     @property
     def configured(self) -> frozenset[str]:
@@ -144,6 +145,12 @@ class Directory:
             own_headers=frozenset(n.lower() for n, _ in headers),
             prices=facts.prices,
         )
+
+    def general_models(self) -> tuple[str, ...]:
+        """The chat models for general use that the catalogue knows of the configured providers."""
+        if self._general is None:
+            self._general = tuple(self._catalogue.general_models(self._configured))
+        return self._general
 
     def models(self) -> list[ModelFacts]:
         """Every catalogued model of every configured provider."""

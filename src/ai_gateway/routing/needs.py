@@ -6,7 +6,7 @@ from hashlib import blake2b
 from msgspec import Struct
 from msgspec.json import encode
 
-from ai_gateway.catalogue.models import ModelFacts
+from ai_gateway.catalogue.models import ModelFacts, Price
 from ai_gateway.dialects.exchange import ChatExchange, Exchange
 from ai_gateway.dialects.token_estimate import estimate_tokens
 from ai_gateway.model.chat import Chat
@@ -89,6 +89,36 @@ def limits_of(candidates: Sequence[Candidate]) -> Limits:
         ),
         least_context=min(contexts, default=None),
     )
+
+
+def dearest_of(candidates: Sequence[Candidate]) -> tuple[ModelFacts, ...]:
+    """Without those that another one outdoes in both prices and in length."""
+    found: list[ModelFacts] = []
+    for facts in dict.fromkeys(c.destination.facts for c in candidates):
+        if not any(_outdoes(other, facts) for other in found):
+            found = [other for other in found if not _outdoes(facts, other)]
+            found.append(facts)
+    return tuple(found)
+
+
+def _outdoes(one: ModelFacts, other: ModelFacts) -> bool:
+    """Whether no call can cost more, or be longer, with the other one."""
+    if other.max_output_tokens is not None and (
+        one.max_output_tokens is None or one.max_output_tokens < other.max_output_tokens
+    ):
+        return False
+    if other.prices is None:
+        return True
+    if one.prices is None:
+        return False
+    pairs = ((one.prices.input, other.prices.input), (one.prices.output, other.prices.output))
+    return all(_at_least(mine, theirs) for mine, theirs in pairs)
+
+
+def _at_least(mine: Price | None, theirs: Price | None) -> bool:
+    if theirs is None:
+        return True
+    return mine is not None and not theirs.tiers and mine.base >= theirs.base
 
 
 def needs_for(exchange: Exchange, body: bytes, limits: Limits) -> Needs:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from itertools import count
 from random import Random
 
@@ -13,38 +12,35 @@ from ai_gateway.dialects.exchange import ChatExchange, Exchange
 from ai_gateway.model.call import Caller, Operation, Request
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import UNRESTRICTED, Policy
-from ai_gateway.model.route import Route, RouteTarget
+from ai_gateway.model.route import Route, RouteTarget, is_wild
 
-from .destinations import Destination, Directory
+from .destinations import Directory
 from .keys import Doors
-from .needs import NOTHING, Limits, Needs, conversation_key, limits_of, needs_for, shortcomings
-from .strategies import STRATEGIES, Ask, Candidate, Order
+from .needs import (
+    conversation_key,
+    dearest_of,
+    limits_of,
+    needs_for,
+)
+from .patterns import AUTO, AUTO_NAME, fits, named_in
+from .resolved import Resolved, candidates_of
+from .sifting import ANY, able, allowed, few, is_many, ordered, permitted, tagged
+from .strategies import Ask, Candidate
 
 _MOST_KEPT = 4096
 _BYTES_PER_TOKEN = 4
-ANY = ("*",)
+_MOST_ASKED = 8
+"""Of the models that fit a pattern, for one call."""
 PLAIN = Route(targets=())
 """How a model is called that no route names."""
-
-
-class Resolved(Struct, frozen=True, kw_only=True):
-    """What a name means, for one operation. Kept from call to call."""
-
-    name: str
-    route: Route
-    is_route: bool
-    names: tuple[str, ...]
-    """A model's other names; a route has none."""
-    candidates: tuple[Candidate, ...]
-    limits: Limits
-    turns: "count[int]"
-    """Gives each call its turn."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     route: Route
     order: Sequence[Candidate]
     """To be tried in this order; never empty."""
+    most: int | None = None
+    """How many of them at most."""
 
 
 class Router:
@@ -59,7 +55,7 @@ class Router:
         random: Random,
     ) -> None:
         self.directory = directory
-        self._routes: dict[str, Route] = dict(routes)
+        self._routes: dict[str, Route] = {AUTO_NAME: AUTO, **routes}
         self._clock = clock
         self._random = random
         self._kept: dict[tuple[Operation, str, str], Resolved] = {}
@@ -70,7 +66,7 @@ class Router:
 
     def swap(self, routes: Mapping[str, Route], directory: Directory | None = None) -> None:
         """Puts checked routes in force, and a new directory, from the next call on."""
-        self._routes = dict(routes)
+        self._routes = {AUTO_NAME: AUTO, **routes}
         self.directory = directory or self.directory
         self._kept = {}
 
@@ -85,7 +81,10 @@ class Router:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             self._kept[(operation, name, dialect)] = resolved
-        if policy.models != ANY and not fits(policy.models, name, *resolved.names):
+        if policy.models != ANY and not (
+            fits(policy.models, name, *resolved.names)
+            or (resolved.wild and allowed(resolved.candidates, policy))
+        ):
             raise GatewayError(
                 "permission",
                 "This key may not use this model.",
@@ -102,15 +101,19 @@ class Router:
             names = (facts.name, f"{facts.provider}/{facts.name}")
         else:
             names = ()
-            found = candidates_of(self.directory, operation, route, dialect)
+            named = named_in(self._routes) if is_wild(route) else ()
+            found = candidates_of(self.directory, operation, route, dialect, named)
         return Resolved(
             name=name,
             route=PLAIN if route is None else route,
             is_route=route is not None,
+            wild=route is not None and is_wild(route),
             names=names,
             candidates=found,
             limits=limits_of(found),
+            dearest=dearest_of(found),
             turns=count(),
+            kept={},
         )
 
     def led_by(
@@ -133,6 +136,8 @@ class Router:
             route=replace(resolved.route, strategy="priority", targets=targets),
             candidates=found,
             limits=limits_of(found),
+            dearest=dearest_of(found),
+            kept={},
         )
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
@@ -144,22 +149,22 @@ class Router:
     ) -> Plan:
         """Raises GatewayError(permission) where nothing is left that the caller may use."""
         route = resolved.route
-        candidates = _permitted(resolved.candidates, caller.policy)
+        candidates = permitted(resolved, caller.policy)
         tags = request.headers.get(b"x-gateway-target-tags")
         if tags is not None:
-            candidates = _tagged(candidates, tags)
+            candidates = tagged(candidates, tags)
         if len(candidates) == 1:
             return Plan(route=route, order=candidates)
         now = self._clock()
-        candidates = _able(candidates, needs_for(exchange, request.body, resolved.limits))
-        well = [c for c in candidates if is_well(c.destination, now)]
+        needs = needs_for(exchange, request.body, resolved.limits)
         ask = self.ask(resolved, exchange, request, caller, now)
-        order = STRATEGIES[route.strategy]
-        if len(well) == len(candidates):
-            return Plan(route=route, order=order(candidates, ask))
-        # What is ill or throttled comes last, for when all else fails.
-        ill = [c for c in candidates if c not in well]
-        return Plan(route=route, order=[*(order(well, ask) if well else ()), *order(ill, ask)])
+        most = None
+        if resolved.wild:
+            most = _MOST_ASKED
+            if is_many(candidates, route):
+                candidates = few(resolved, candidates, needs, ask, caller.policy, tags)
+        candidates = able(candidates, needs)
+        return Plan(route=route, order=ordered(candidates, route, ask), most=most)
 
     def ask(
         self, resolved: Resolved, exchange: Exchange, request: Request, caller: Caller, now: float
@@ -178,63 +183,6 @@ class Router:
         )
 
 
-def reasons_against(candidate: Candidate, needs: Needs, policy: Policy, now: float) -> list[str]:
-    """Why a candidate is not asked, or only when others have failed; for people."""
-    destination = candidate.destination
-    found: list[str] = []
-    if not fits(policy.providers, destination.facts.provider):
-        found.append("the key may not use this provider")
-    lacking = shortcomings(destination.facts, needs)
-    if lacking is not None:
-        found.append(lacking)
-    breaker = destination.vitals.breaker
-    if not breaker.allows(now):
-        found.append(f"its circuit breaker is {breaker.forced or breaker.state} ({breaker.cause})")
-    if not destination.doors.rested(now):
-        wait = destination.doors.free_at() - now
-        found.append(f"its credentials are throttled or refused for {wait:.1f} s more")
-    return found
-
-
-def is_well(destination: Destination, now: float) -> bool:
-    return destination.vitals.breaker.allows(now) and destination.doors.rested(now)
-
-
-def _permitted(candidates: Order, policy: Policy) -> Order:
-    if policy.providers == ANY:
-        return candidates
-    found = [c for c in candidates if fits(policy.providers, c.destination.facts.provider)]
-    if not found:
-        raise GatewayError(
-            "permission",
-            "This key may not use the providers of this model.",
-            field="model",
-            code="provider_not_allowed",
-        )
-    return found
-
-
-def _tagged(candidates: Order, given: bytes) -> Order:
-    """Those that bear every tag the caller insists on. Raises GatewayError(invalid_request)."""
-    wanted = {tag.strip() for tag in given.decode("latin-1").split(",") if tag.strip()}
-    found = [c for c in candidates if wanted <= set(c.tags)]
-    if not found:
-        raise GatewayError(
-            "invalid_request",
-            "No target of this model has all of the tags asked for.",
-            field="x-gateway-target-tags",
-            code="no_target_with_tags",
-        )
-    return found
-
-
-def _able(candidates: Order, needs: Needs) -> Order:
-    """Where none is able, by what is known, all stay: a provider's own refusal says it best."""
-    if needs is NOTHING:
-        return candidates
-    return [c for c in candidates if shortcomings(c.destination.facts, needs) is None] or candidates
-
-
 def _sticky_key(route: Route, exchange: Exchange, caller: Caller) -> str:
     if route.sticky_by == "conversation" and isinstance(exchange, ChatExchange):
         # A call that only its own dialect can say stays with its user.
@@ -243,35 +191,9 @@ def _sticky_key(route: Route, exchange: Exchange, caller: Caller) -> str:
     return f"{caller.tenant}\0{caller.user}"
 
 
-def candidates_of(
-    directory: Directory, operation: Operation, route: Route, dialect: str = ""
-) -> tuple[Candidate, ...]:
-    """Those of a route's targets that offer the operation. Raises GatewayError where none does."""
-    found: list[Candidate] = []
-    refused: GatewayError | None = None
-    for target in route.targets:
-        try:
-            destination = directory.destination(operation, target.model, dialect)
-        except GatewayError as error:
-            refused = refused or error
-            continue
-        found.append(Candidate(destination=destination, weight=target.weight, tags=target.tags))
-    if not found:
-        assert refused is not None
-        raise refused
-    return tuple(found)
-
-
-def fits(patterns: Sequence[str], *names: str) -> bool:
-    """Whether one of a thing's names fits one of the shell patterns."""
-    return patterns == ANY or any(
-        fnmatchcase(name, pattern) for pattern in patterns for name in names
-    )
-
-
-def pinned(plan: Plan, provider: str, credential: int) -> Plan:
-    """Only that provider, by that credential. Raises GatewayError where the plan has it not."""
-    for candidate in plan.order:
+def pinned(plan: Plan, resolved: Resolved, provider: str, credential: int) -> Plan:
+    """Only that provider, by that credential. Raises GatewayError where the route has it not."""
+    for candidate in (*plan.order, *resolved.candidates):
         destination = candidate.destination
         if destination.target.provider != provider:
             continue

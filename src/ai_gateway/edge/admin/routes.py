@@ -13,7 +13,8 @@ from ai_gateway.model.policy import UNRESTRICTED
 from ai_gateway.model.route import Route
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.needs import needs_for
-from ai_gateway.routing.router import Router, reasons_against
+from ai_gateway.routing.router import Router
+from ai_gateway.routing.sifting import reasons_against
 from ai_gateway.routing.strategies import cost_expected, seconds_expected
 
 from .route import ADMINS, ALL_TENANTS, AdminCall, AdminRoute, not_found
@@ -122,7 +123,8 @@ def explanation(router: Router, question: Question, now: float) -> Explanation:
     caller = Caller(tenant="default", user=question.user)
     resolved = router.resolve(question.operation, exchange.model, dialect=question.dialect)
     try:
-        order = list(router.plan(resolved, exchange, request, caller).order)
+        plan = router.plan(resolved, exchange, request, caller)
+        order = list(plan.order[: plan.most])
     except GatewayError:
         order = []
     needs = needs_for(exchange, body, resolved.limits)
@@ -132,6 +134,9 @@ def explanation(router: Router, question: Question, now: float) -> Explanation:
         candidate = everything[at]
         target, vitals = candidate.destination.target, candidate.destination.vitals
         cost = cost_expected(candidate, ask)
+        against = reasons_against(candidate, needs, UNRESTRICTED, now)
+        if resolved.wild and not place and not against:
+            against = ["of the models that fit, others come first by the strategy"]
         return Choice(
             provider=target.provider,
             model=target.model,
@@ -140,7 +145,7 @@ def explanation(router: Router, question: Question, now: float) -> Explanation:
             seconds=round(seconds_expected(candidate, ask), 4) or None,
             in_flight=vitals.in_flight,
             error_rate=round(vitals.error_rate(now), 4),
-            against=reasons_against(candidate, needs, UNRESTRICTED, now),
+            against=against,
         )
 
     everything = [*order, *(c for c in resolved.candidates if c not in order)]
