@@ -304,6 +304,7 @@ async def open_gateway(
         tracing=tracing,
         cache=cache,
         audit=audit.auditor,
+        attempts_trace=settings.attempts_trace == "on",
     )
     shelf = FileShelf(settings.data_dir / "files", most_bytes=settings.max_upload_bytes)
     batches = BatchRunner(

@@ -62,7 +62,9 @@ class Pipeline:
         audit: Auditor,
         guardrails: Guardrails | None = None,
         tracing: Tracing = NOT_TRACED,
+        attempts_trace: bool = False,
     ) -> None:
+        """`attempts_trace`: whether callers are told of each attempt, where no policy says."""
         self._access = access
         self._ledger = ledger
         self._limits = limits
@@ -78,6 +80,7 @@ class Pipeline:
         self._tracing = tracing
         self._experiments = experiments
         self._audit = audit
+        self._attempts_trace = attempts_trace
         self._shadows = Shadows(
             router,
             performer,
@@ -106,6 +109,8 @@ class Pipeline:
             if caller is None:
                 caller = await self._access.look_up(request.headers)
             outcome.caller = caller
+            shown = caller.policy.attempts_trace
+            outcome.attempts_shown = self._attempts_trace if shown is None else shown
             if not self._turnstile.try_enter():
                 begun = perf_counter()
                 await self._turnstile.enter(caller.policy.priority)

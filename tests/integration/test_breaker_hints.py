@@ -39,7 +39,12 @@ async def test_a_breaker_forced_in_one_replica_holds_in_all_and_in_those_to_come
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()
     with redis_server() as redis:
-        environ = {"REDIS_ADDR": redis.address, "ADMIN_KEY": ADMIN, "ACCESS": "open"}
+        environ = {
+            "REDIS_ADDR": redis.address,
+            "REDIS_TIMEOUT": "5",
+            "ADMIN_KEY": ADMIN,
+            "ACCESS": "open",
+        }
         scripts = [good("first"), good("second")]
         async with (
             routing(tmp_path / "one", scripts, **environ) as one,
@@ -57,7 +62,7 @@ async def test_a_breaker_forced_in_one_replica_holds_in_all_and_in_those_to_come
 
 
 async def answered_by(routed: Routed, word: bytes) -> None:
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while word not in (await post(routed.url + CHAT, asked())).body:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 
@@ -370,3 +371,36 @@ async def test_a_caller_may_insist_on_tags(tmp_path: Path) -> None:
         got = await post(routed.url + CHAT, asked("tagged"), {"x-gateway-target-tags": "eu,moon"})
         assert got.status == 400
         assert json.loads(got.body)["error"]["code"] == "no_target_with_tags"
+
+
+async def test_each_attempt_is_told_to_those_who_may_see_it(tmp_path: Path) -> None:
+    scripts = [refusal(503), good("second")]
+    async with routing(tmp_path, scripts) as routed:
+        got = await post(routed.url + CHAT, asked())
+        assert got.headers["x-gateway-attempts"] == "2"
+        assert "x-gateway-attempts-trace" not in got.headers
+    async with routing(tmp_path, scripts, ATTEMPTS_TRACE="on") as routed:
+        for stream in (False, True):
+            got = await post(routed.url + CHAT, asked(stream=stream))
+            told = re.sub(r"ms=\d+", "ms=N", got.headers["x-gateway-attempts-trace"])
+            assert told == "a/m;ms=N;status=503;why=overloaded, b/m;ms=N;status=200"
+    async with routing(tmp_path, [refusal(503), refusal(500)], ATTEMPTS_TRACE="on") as routed:
+        got = await post(routed.url + CHAT, asked())
+        assert got.status in (500, 503)
+        assert got.headers["x-gateway-attempts-trace"].count("why=") == 4
+
+
+async def test_a_keys_policy_says_who_sees_the_attempts(tmp_path: Path) -> None:
+    keys = """keys:
+  seeing:
+    key: env:SEES
+    policy: {attempts_trace: true}
+  blind:
+    key: env:BLIND
+"""
+    environ = {"SEES": "sk-sees-0123456789abcdef", "BLIND": "sk-blind-0123456789abcdef"}
+    async with routing(tmp_path, [good("first")], more=keys, **environ) as routed:
+        for key, sees in ((environ["SEES"], True), (environ["BLIND"], False)):
+            got = await post(routed.url + CHAT, asked(), {"authorization": f"Bearer {key}"})
+            assert got.status == 200, got.body
+            assert ("x-gateway-attempts-trace" in got.headers) == sees

@@ -30,6 +30,9 @@ def merge(tenant: Policy, key: Policy) -> Policy:
         max_in_flight=key.max_in_flight if key.max_in_flight is not None else tenant.max_in_flight,
         priority=key.priority or tenant.priority,
         cache=_cache(tenant.cache, key.cache),
+        attempts_trace=key.attempts_trace
+        if key.attempts_trace is not None
+        else tenant.attempts_trace,
         audit=max(tenant.audit, key.audit, key=_AUDIT.__getitem__),
         guardrails=tuple(dict.fromkeys((*tenant.guardrails, *key.guardrails))),
     )

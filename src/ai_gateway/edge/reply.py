@@ -6,6 +6,7 @@ from time import perf_counter
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from ai_gateway.model.attempts import attempts_trace
 from ai_gateway.model.call import Outcome, Standing
 
 from .asgi import Scope, Send
@@ -119,6 +120,9 @@ def account(outcome: Outcome) -> list[tuple[bytes, bytes]]:
         head.append((b"x-gateway-provider", target.provider.encode("ascii")))
         head.append((b"x-gateway-model", _header_value(target.model)))
         head.append((b"x-gateway-attempts", b"%d" % len(outcome.attempts)))
+        if outcome.attempts_shown and outcome.attempts:
+            trace = attempts_trace(outcome.attempts)
+            head.append((b"x-gateway-attempts-trace", trace.encode("ascii")))
     if outcome.requests_left is not None:
         _add_standing(head, outcome.requests_left, _REQUESTS)
     if outcome.tokens_left is not None:

@@ -143,6 +143,8 @@ class Outcome(Struct, kw_only=True):
     error_detail: str | None = None
     """For the log: what exactly failed. Never a prompt or a key."""
     attempts: list[Attempt] = field(default_factory=list[Attempt])
+    attempts_shown: bool = False
+    """The caller may see each of them."""
     cache: CacheOutcome | None = None
     """None where no cache was looked at."""
     cache_key: str | None = None

@@ -77,6 +77,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Higher ones leave a full queue first."""
     cache: CachePolicy = CachePolicy()
     audit: AuditLevel | None = None
+    attempts_trace: bool | None = None
+    """Whether answers tell each attempt, with the providers asked in vain; None: as ATTEMPTS_TRACE says."""
     guardrails: tuple[str, ...] = ()
     """Names of guardrails that its calls must pass, beside those of the route."""
     providers: tuple[str, ...] = ("*",)

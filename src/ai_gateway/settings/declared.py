@@ -194,6 +194,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="rate_limit_refill_rate", variable="RATE_LIMIT_REFILL_RATE", default=1.67,
             parse=_number(0, 1e9), group="limits",
             doc="Calls a user gains a second."),
+    Setting(name="attempts_trace", variable="ATTEMPTS_TRACE", default="off",
+            parse=_one_of("off", "on"), group="server",
+            doc="Whether answers tell each attempt in `x-gateway-attempts-trace`, with the providers asked "
+                "in vain, unless a key's policy says otherwise."),
     Setting(name="max_in_flight", variable="MAX_IN_FLIGHT", default=10_000,
             parse=_whole(1, 10**6), group="limits",
             doc="Calls worked on at once, in each process; more wait in the queue."),

@@ -95,6 +95,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_format: Literal["auto", "json", "text"]
     log_sample: float
     log_level: Literal["debug", "info", "warning", "error"]
+    attempts_trace: Literal["off", "on"]
     max_in_flight: int
     max_queue: int
     queue_timeout: float

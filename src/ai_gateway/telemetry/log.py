@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ai_gateway.courier import Courier, Loss
+from ai_gateway.model.attempts import attempts_trace
 from ai_gateway.model.call import Outcome
 
 from .text_lines import text_line
@@ -56,6 +57,7 @@ class CallLine(Struct, omit_defaults=True):
     answered_model: str | None = None
     stream: bool = False
     attempts: int = 0
+    attempts_trace: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
@@ -170,6 +172,9 @@ class Log:
                 else None,
                 stream=outcome.stream,
                 attempts=len(outcome.attempts),
+                attempts_trace=attempts_trace(outcome.attempts)
+                if len(outcome.attempts) > 1
+                else None,
                 input_tokens=usage.input_tokens if known else None,
                 output_tokens=usage.output_tokens if known else None,
                 cache_read_tokens=usage.cache_read_tokens or None,
