@@ -332,7 +332,7 @@ async def test_attempts_are_told_in_metrics(tmp_path: Path) -> None:
 async def test_routes_are_listed_beside_models_and_found(tmp_path: Path) -> None:
     async with routing(tmp_path, [GOOD]) as routed:
         listed = json.loads((await get(routed.url + "/v1/models")).body)["data"]
-        assert listed[0]["id"] == "smart"
+        assert [m["id"] for m in listed[:2]] == ["auto", "smart"]
         found = json.loads((await get(routed.url + "/v1/models/smart")).body)
         assert found["id"] == "smart"
 
@@ -383,7 +383,7 @@ async def test_each_attempt_is_told_to_those_who_may_see_it(tmp_path: Path) -> N
         for stream in (False, True):
             got = await post(routed.url + CHAT, asked(stream=stream))
             told = re.sub(r"ms=\d+", "ms=N", got.headers["x-gateway-attempts-trace"])
-            assert told == "a/m;ms=N;status=503;why=overloaded, b/m;ms=N;status=200"
+            assert told == "a/m;ms=N;status=503;why=unavailable, b/m;ms=N;status=200"
     async with routing(tmp_path, [refusal(503), refusal(500)], ATTEMPTS_TRACE="on") as routed:
         got = await post(routed.url + CHAT, asked())
         assert got.status in (500, 503)

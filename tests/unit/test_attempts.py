@@ -12,12 +12,12 @@ def attempt(provider: str, model: str = "m", **more: object) -> Attempt:
 def test_each_attempt_is_told_in_order() -> None:
     assert attempts_trace(
         [
-            attempt("a", "gpt-4o", seconds=0.0124, status=503, error="overloaded"),
+            attempt("a", "gpt-4o", seconds=0.0124, status=503, error="unavailable"),
             attempt("a", "gpt-4o", seconds=5, error="connect", credential=1),
             attempt("b", "org/model-1.5", seconds=0.84, status=200),
         ]
     ) == (
-        "a/gpt-4o;ms=12;status=503;why=overloaded, a/gpt-4o;ms=5000;key=1;why=connect, "
+        "a/gpt-4o;ms=12;status=503;why=unavailable, a/gpt-4o;ms=5000;key=1;why=connect, "
         "b/org/model-1.5;ms=840;status=200"
     )
 

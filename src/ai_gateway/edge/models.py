@@ -123,7 +123,7 @@ class ModelsEndpoint:
                 raise
             resolved = self._router.resolve("embeddings", name)
         facts = None if resolved.is_route else resolved.candidates[0].destination.facts
-        if not (fits(policy.models, name) if facts is None else _allowed(facts, policy)):
+        if not (self._is_open(name, policy) if facts is None else _allowed(facts, policy)):
             raise GatewayError(
                 "not_found", f"There is no model {name[:100]!a}.", code="model_not_found"
             )

@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder, encode
 
+from ai_gateway.background import end
 from ai_gateway.state.store import State
 
 from .vitals import VitalsBook
@@ -56,9 +57,7 @@ class ForcedBreakers:
         self._task = asyncio.get_running_loop().create_task(self._follow())
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     def force(self, provider: str, model: str, forced: Forced) -> None:
         """Here at once; in the other processes as soon as they hear of it."""

@@ -10,6 +10,7 @@ from ai_gateway.model.route import Route, RouteTarget, is_pattern
 
 from .destinations import Destination, Directory
 
+ANY = ("*",)
 AUTO_NAME = "auto"
 AUTO = Route(targets=(RouteTarget(model="*"),), strategy="balanced")
 """The route that is always there, unless another of its name is."""
@@ -42,4 +43,6 @@ def fitting(
 
 def fits(patterns: Sequence[str], *names: str) -> bool:
     """Whether one of a thing's names fits one of the shell patterns."""
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    return patterns == ANY or any(
+        fnmatchcase(name, pattern) for pattern in patterns for name in names
+    )

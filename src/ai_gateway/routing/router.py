@@ -22,9 +22,9 @@ from .needs import (
     limits_of,
     needs_for,
 )
-from .patterns import AUTO, AUTO_NAME, fits, named_in
+from .patterns import ANY, AUTO, AUTO_NAME, fits, named_in
 from .resolved import Resolved, candidates_of
-from .sifting import ANY, able, allowed, few, is_many, ordered, permitted, tagged
+from .sifting import able, allowed, few, is_many, ordered, permitted, tagged
 from .strategies import Ask, Candidate
 
 _MOST_KEPT = 4096

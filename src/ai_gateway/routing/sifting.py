@@ -8,11 +8,10 @@ from ai_gateway.model.route import Route
 
 from .destinations import Destination
 from .needs import NOTHING, Needs, shortcomings
-from .patterns import fits
+from .patterns import ANY, fits
 from .resolved import Resolved
 from .strategies import STRATEGIES, Ask, Candidate, Order
 
-ANY = ("*",)
 _MANY = 16
 """Of more candidates than these a strategy that weighs each looks at the best alone."""
 _RANKED = frozenset({"priority", "fastest", "cheapest", "balanced"})
