@@ -20,12 +20,15 @@ from ai_gateway.model.call import Attempt, Outcome
 from ai_gateway.model.errors import ErrorKind, GatewayError
 from ai_gateway.model.usage import Usage
 from ai_gateway.routing.gates import Gate
+from ai_gateway.routing.vitals import Vitals
 from ai_gateway.upstream.client import ForwardedRequest, UpstreamClient, address
 from ai_gateway.upstream.faults import UpstreamFault
 
 _MOST_KEPT_JSON = 1024 * 1024
 _MOST_KEPT_TAIL = 16 * 1024
 _LARGEST_ERROR = 1024 * 1024
+_UNTELLING = frozenset({401, 402, 403, 409, 429})
+"""Refusals that concern a credential or its quota, and not the provider's health."""
 _ANSWER_HEADERS = frozenset(
     {
         b"content-type",
@@ -92,6 +95,53 @@ class ForwardReply(Protocol):
     async def end(self) -> None: ...
 
 
+class _Watched:
+    """A call's place in the breaker of its provider. Raises GatewayError(unavailable) where that is open."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        now = perf_counter()
+        self._breaker = vitals.breaker
+        self._vitals = vitals
+        self._era = self._breaker.enter(now)
+        self._told = self._good = False
+        if not self._era:
+            raise GatewayError(
+                "unavailable",
+                f"{vitals.provider} has been failing, and is left alone for a moment. Try again.",
+                code="targets_unavailable",
+                retry_after=max(1.0, self._breaker.retry_at - now),
+            )
+        vitals.in_flight += 1
+
+    def answered(self, status: int) -> None:
+        now = perf_counter()
+        self._told = True
+        if status == 408 or status >= 500:
+            self._breaker.failed(now, self._era)
+            self._vitals.note(now, failed=True)
+        elif status in _UNTELLING:
+            self._breaker.left(self._era)
+        else:
+            self._good = True
+            self._breaker.succeeded(now, self._era)
+            self._vitals.note(now, failed=False)
+
+    def failed(self, fault: UpstreamFault) -> None:
+        now = perf_counter()
+        if not self._told:
+            self._told = True
+            self._breaker.failed(now, self._era, connect=fault.cause == "connect")
+        elif self._good:
+            self._breaker.broke(now, self._era)
+        self._vitals.note(now, failed=True)
+
+    def end(self) -> None:
+        """Where nothing was told by now, the caller left or sent what cannot be read."""
+        self._vitals.in_flight -= 1
+        if not self._told:
+            self._breaker.left(self._era)
+
+
 class Forwarder:
     def __init__(self, client: UpstreamClient) -> None:
         self._client = client
@@ -109,6 +159,7 @@ class Forwarder:
         Raises GatewayError. The caller leaving, or stopping to send, stops the provider.
         """
         outcome.target = gate.target
+        watched = None if gate.vitals is None else _Watched(gate.vitals)
         attempt = Attempt(target=gate.target, started=perf_counter())
         outcome.attempts.append(attempt)
         handed_on = [(n, v) for n, v in passing.headers.items() if n not in gate.own_headers]
@@ -122,14 +173,20 @@ class Forwarder:
                     if not await sending.write(piece):
                         break
                 attempt.status = await sending.answer()
+                if watched is not None:
+                    watched.answered(attempt.status)
                 await self._hand_on(sending, gate, outcome, reply, record)
         except UpstreamFault as fault:
             attempt.error = fault.cause
+            if watched is not None:
+                watched.failed(fault)
             kind: ErrorKind = "timeout" if fault.cause == "timeout" else "upstream"
             raise GatewayError(
                 kind, f"{gate.target.provider}: {fault.message}.", code=f"upstream_{fault.cause}"
             ) from None
         finally:
+            if watched is not None:
+                watched.end()
             attempt.seconds = perf_counter() - attempt.started
             outcome.upstream_seconds += attempt.seconds
 

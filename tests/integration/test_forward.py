@@ -281,3 +281,32 @@ async def test_what_tenants_share_at_a_provider_is_not_passed_through(path: str)
         async with serving(settings) as running:
             assert (await get(f"{running.url}/openai/{path}")).status == 403
     assert provider.got == []
+
+
+async def test_a_provider_that_fails_what_passes_is_left_alone_and_found_well_again() -> None:
+    failing, well = answers(b'{"error":{"message":"down"}}', status=500), answers(b'{"ok":true}')
+    body = b'{"model":"gpt-3.5-turbo-instruct","prompt":"a"}'
+    async with providing(failing) as provider, serving(in_front_of(provider)) as running:
+        path = f"{running.url}/v1/completions"
+        statuses = [(await post(path, body)).status for _ in range(25)]
+        assert statuses == [500] * 20 + [503] * 5
+        assert len(provider.got) == 20
+        refused = await post(path, body)
+        assert b"targets_unavailable" in refused.body
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        vitals = running.gateway.router.directory.vitals.of("openai", "pass-through")
+        assert vitals.in_flight == 0
+        provider.script = well
+        vitals.breaker.retry_at = 0.0
+        for _ in range(5):
+            assert (await post(path, body)).status == 200
+        assert vitals.breaker.state == "closed"
+
+
+async def test_what_is_the_callers_or_a_keys_fault_opens_no_breaker_for_what_passes() -> None:
+    for status in (400, 404, 422, 429):
+        script = answers(b'{"error":{"message":"no"}}', status=status)
+        async with providing(script) as provider, serving(in_front_of(provider)) as running:
+            body = b'{"model":"gpt-3.5-turbo-instruct","prompt":"a"}'
+            for _ in range(30):
+                assert (await post(f"{running.url}/v1/completions", body)).status == status

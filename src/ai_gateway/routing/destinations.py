@@ -19,7 +19,7 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.upstream.client import address
 from ai_gateway.upstream.signing import Signer
 
-from .gates import Gate
+from .gates import PASS_THROUGH, Gate
 from .keys import Door, Doors, Key
 from .vitals import Vitals, VitalsBook
 
@@ -90,6 +90,10 @@ class Directory:
         self._general: tuple[str, ...] | None = None
 
     @property
+    def vitals(self) -> VitalsBook:
+        return self._vitals
+
+    @property
     def configured(self) -> frozenset[str]:
         return self._configured
 
@@ -144,6 +148,7 @@ class Directory:
             headers=headers,
             own_headers=frozenset(n.lower() for n, _ in headers),
             prices=facts.prices,
+            vitals=self._vitals.of(name, PASS_THROUGH),
         )
 
     def general_models(self) -> tuple[str, ...]:

@@ -5,6 +5,11 @@ from msgspec import Struct
 from ai_gateway.catalogue.models import Prices
 from ai_gateway.model.call import Target
 
+from .vitals import Vitals
+
+PASS_THROUGH = "pass-through"
+"""Stands for the model in the breaker that a provider has for all that passes through to it."""
+
 
 class Gate(Struct, frozen=True, kw_only=True):
     target: Target
@@ -15,3 +20,5 @@ class Gate(Struct, frozen=True, kw_only=True):
     own_headers: frozenset[str]
     """The names of these, in lower case: a caller's own of the name is not handed on."""
     prices: Prices | None = None
+    vitals: Vitals | None = None
+    """Of all that passes through to this provider; None: nobody watches it."""

@@ -94,7 +94,7 @@ def test_every_cache_rule_is_inherited_and_may_be_replaced() -> None:
 def test_every_rule_of_a_tenant_holds_for_a_key_that_says_nothing() -> None:
     tenant = Policy(
         models=("a",), limits=(limit("user", 1),), budgets=(Budget(per="key", amount=Decimal(1)),),
-        max_in_flight=1, priority=1, cache=SAID, audit="full", guardrails=("g",), providers=("p",), tools=("t/*",),
+        max_in_flight=1, priority=1, cache=SAID, audit="full", attempts_trace=True, guardrails=("g",), providers=("p",), tools=("t/*",),
     )  # fmt: skip
     unset = structs.asdict(Policy())
     assert [n for n, v in structs.asdict(tenant).items() if v == unset[n]] == []
