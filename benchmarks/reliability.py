@@ -1,15 +1,17 @@
 """What callers notice while one of two providers fails, route by route, fault by fault.
 
-    python -m benchmarks.reliability [faults|breaker|splits|all] [CALLS]
+    python -m benchmarks.reliability [faults|streams|breaker|splits|all] [CALLS] [STRATEGY ...]
 
 One process holds the gateway, served as always over TCP, two or three scripted providers and the
 callers. `faults` prints, for each upstream fault and strategy, the share of good answers, the attempts a
-call, and the 99th percentile beside that of two healthy providers. `breaker` times opening and closing
+call, and the 99th percentile beside that of two healthy providers; `streams` the same for streams, with
+the share of those that broke after their first byte and said so by an error event (`told`). `breaker` times opening and closing
 at 200 calls a second. `splits` shows where calls went, at what cost and in what time.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 import tempfile
 from collections import Counter
@@ -19,6 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
+import trustme
 import uvloop
 
 from ai_gateway.app import open_gateway
@@ -33,6 +36,11 @@ _STREAM = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
     % sum(map(len, CHAT_EVENTS))
 ) + b"".join(CHAT_EVENTS)
+_OPEN_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+_ERROR_EVENT = b'data: {"error":{"message":"overloaded","type":"server_error","code":null}}\n\n'
+_LONG_LINE = b'data: {"id":"c","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+TOLD = 299
+"""Stands for a stream that broke and said so."""
 
 
 def _status(status: int, *headers: str) -> bytes:
@@ -57,9 +65,11 @@ class Provider:
         self.port = 0
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port)
+        self._server = await loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", self.port, ssl=tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -75,6 +85,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._buffer = b""
+        self._stream = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,11 +113,12 @@ class _Connection(asyncio.Protocol):
         body, self._buffer = self._buffer[end + 4 :], b""
         self._provider.calls += 1
         answer = self._provider.behaviour(self._provider.calls)
-        if answer == GOOD and b'"stream":true' in body:
+        self._stream = b'"stream":true' in body
+        if answer == GOOD and self._stream:
             answer = _STREAM
         delay = self._provider.delay
         if answer == "late":
-            answer, delay = GOOD, 3.0
+            answer, delay = (_STREAM if self._stream else GOOD), 3.0
         if delay:
             asyncio.get_running_loop().call_later(delay, self._send, answer)
         else:
@@ -122,13 +134,35 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif answer == "stall":
             self._transport.write(_ok(b"{", length=9000))
+        elif answer == "huge":
+            self._transport.write(_ok(b"{" * 65536, length=100 * 2**20))
+        elif answer == "drip":
+            self._drip(_STREAM if self._stream else GOOD, 0)
+        elif answer == "stall after an event":
+            self._transport.write(_OPEN_STREAM + CHAT_EVENTS[0])
         else:
             assert isinstance(answer, bytes)
             self._transport.write(answer)
+            if answer.startswith(_OPEN_STREAM):
+                self._transport.close()
+
+    def _drip(self, answer: bytes, at: int) -> None:
+        """One byte in each packet for a while, then the rest."""
+        if self._transport is None:
+            return
+        if at >= 400:
+            self._transport.write(answer[at:])
+            return
+        self._transport.write(answer[at : at + 1])
+        asyncio.get_running_loop().call_soon(self._drip, answer, at + 1)
 
 
 FAULTS: dict[str, Callable[[int], bytes | str]] = {
     "1 refuses connections": lambda n: GOOD,  # its listener is closed instead
+    "18 no such host": lambda n: GOOD,  # its name leads nowhere instead
+    "19 TLS certificate of nobody": lambda n: GOOD,  # it shows one that nobody vouches for
+    "13 one byte a packet": lambda n: "drip",
+    "14 100 MB": lambda n: "huge",
     "2 accepts, never answers": lambda n: "hang",
     "3 first byte late (3 s)": lambda n: "late",
     "4 stalls in the body": lambda n: "stall",
@@ -146,6 +180,26 @@ FAULTS: dict[str, Callable[[int], bytes | str]] = {
     "21 gzip unasked": lambda n: _ok(b"\x1f\x8b\x08\x00"),
     "22 redirects elsewhere": lambda n: _status(302, "location: http://127.0.0.1:1/"),
 }
+STREAM_FAULTS: dict[str, Callable[[int], bytes | str]] = {
+    "1 refuses connections": lambda n: GOOD,
+    "2 accepts, never answers": lambda n: "hang",
+    "3 first byte late (3 s)": lambda n: "late",
+    "4 stalls after an event": lambda n: "stall after an event",
+    "5 resets": lambda n: "reset",
+    "6 closes within the first event": lambda n: _OPEN_STREAM + CHAT_EVENTS[0][:40],
+    "6 closes within a later event": lambda n: _OPEN_STREAM + CHAT_EVENTS[0] + CHAT_EVENTS[1][:40],
+    "7 no [DONE]": lambda n: _OPEN_STREAM + b"".join(CHAT_EVENTS[:-1]),
+    "8 error event first": lambda n: _OPEN_STREAM + _ERROR_EVENT,
+    "8 error event later": lambda n: _OPEN_STREAM + CHAT_EVENTS[0] + _ERROR_EVENT,
+    "9 200 with HTML": lambda n: _ok(b"<html>", b"text/html"),
+    "12 a line of 1 MB": lambda n: (
+        _OPEN_STREAM + _LONG_LINE % (b"x" * 2**20) + b"".join(CHAT_EVENTS)
+    ),
+    "13 one byte a packet": lambda n: "drip",
+    "15 429, retry-after 10^9": lambda n: _status(429, "retry-after: 1000000000"),
+    "16 503": lambda n: _status(503),
+    "17 every third fails": lambda n: _status(500) if n % 3 == 0 else GOOD,
+}
 STRATEGIES = ("priority", "weighted", "round-robin", "least-busy", "fastest", "cheapest", "balanced", "sticky")  # fmt: skip
 
 
@@ -153,10 +207,14 @@ class Bench:
     def __init__(self, port: int, providers: list[Provider]) -> None:
         self.port = port
         self.providers = providers
+        self.stream = False
 
     async def call(self, model: str, user: str = "u") -> tuple[int, float, str]:
         """(status, seconds, provider); status 0 where the connection broke."""
-        body = b'{"model":"%b","messages":[{"role":"user","content":"hello"}]}' % model.encode()
+        body = b'{"model":"%b","messages":[{"role":"user","content":"hello"}]%b}' % (
+            model.encode(),
+            b',"stream":true' if self.stream else b"",
+        )
         started = perf_counter()
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -172,7 +230,10 @@ class Bench:
         head = answer.split(b"\r\n\r\n", 1)[0]
         at = head.find(b"x-gateway-provider: ")
         provider = head[at + 20 :].split(b"\r\n", 1)[0].decode() if at >= 0 else ""
-        return int(head[9:12] or b"0"), perf_counter() - started, provider
+        status = int(head[9:12] or b"0")
+        if self.stream and status == 200 and b'"finish_reason":"stop"' not in answer[-2000:]:
+            status = TOLD if b'"error"' in answer[-2000:] else 0
+        return status, perf_counter() - started, provider
 
     async def many(self, model: str, count: int) -> list[tuple[int, float, str]]:
         """A closed loop of CALLERS."""
@@ -206,15 +267,23 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(count: int = 2, prices: str = "") -> AsyncGenerator[Bench, None]:
+async def bench(count: int = 2, prices: str = "", first: str = "") -> AsyncGenerator[Bench, None]:
+    """`first`: the first provider's address in place of its own, or `tls`, which nobody vouches for."""
     providers = [Provider() for _ in range(count)]
+    tls = None
+    if first == "tls":
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     for provider in providers:
-        await provider.start()
+        await provider.start(tls if provider is providers[0] else None)
+    urls = [f"http://127.0.0.1:{provider.port}/v1" for provider in providers]
+    if first:
+        urls[0] = f"https://127.0.0.1:{providers[0].port}/v1" if tls is not None else first
     names = "abc"[:count]
     with tempfile.TemporaryDirectory() as directory:
         lines = ["providers:"]
-        for name, provider in zip(names, providers, strict=True):
-            lines += [f"  {name}:", f"    base_url: http://127.0.0.1:{provider.port}/v1"]
+        for name, url in zip(names, urls, strict=True):
+            lines += [f"  {name}:", f"    base_url: {url}"]
         lines.append("routes:")
         for strategy in STRATEGIES:
             lines += [f"  {strategy}:", f"    strategy: {strategy}", "    attempt_timeout: 0.5"]
@@ -223,7 +292,7 @@ async def bench(count: int = 2, prices: str = "") -> AsyncGenerator[Bench, None]
         config.write_text("\n".join(lines) + "\n")
         environ = {
             "LOG_LEVEL": "error", "CACHE_TTL": "0", "RATE_LIMIT_CAPACITY": "0", "LEDGER": "off",
-            "DATA_DIR": directory, "PRICES": prices,
+            "DATA_DIR": directory, "PRICES": prices, "IDLE_TIMEOUT": "0.5",
         }  # fmt: skip
         settings = load_settings(environ, config)
         async with open_gateway(settings, config, environ) as gateway:
@@ -247,13 +316,18 @@ def _p99(seconds: list[float]) -> float:
     return sorted(seconds)[len(seconds) * 99 // 100] * 1000
 
 
-async def faults(calls: int, strategies: tuple[str, ...] = STRATEGIES) -> list[dict[str, object]]:
+async def faults(
+    calls: int, strategies: tuple[str, ...] = STRATEGIES, *, stream: bool = False
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for strategy in strategies:
         async with bench() as healthy:
+            healthy.stream = stream
             usual = _p99([s for _, s, _ in await healthy.many(strategy, min(calls, 1000))])
-        for fault, behaviour in FAULTS.items():
-            async with bench() as running:
+        for fault, behaviour in (STREAM_FAULTS if stream else FAULTS).items():
+            first = {"18": "http://nowhere.invalid/v1", "19": "tls"}.get(fault.split(" ")[0], "")
+            async with bench(first=first) as running:
+                running.stream = stream
                 ill = running.providers[0]
                 await running.many(strategy, 40)
                 if fault.startswith("1 "):
@@ -264,17 +338,21 @@ async def faults(calls: int, strategies: tuple[str, ...] = STRATEGIES) -> list[d
                 before = sum(p.calls for p in running.providers)
                 found = await running.many(strategy, calls)
                 asked = sum(p.calls for p in running.providers) - before
-                good = sum(status == 200 for status, _, _ in found)
-                rows.append(
-                    {
-                        "strategy": strategy, "fault": fault, "calls": calls,
-                        "success_%": round(good / calls * 100, 3),
-                        "upstream_a_call": round(asked / calls, 4),
-                        "added_p99_ms": round(_p99([s for _, s, _ in found]) - usual, 1),
-                    }
-                )  # fmt: skip
-                print(json.dumps(rows[-1]), flush=True)
+                row: dict[str, object] = {
+                    "strategy": strategy, "fault": fault, "calls": calls,
+                    "success_%": _share(found, 200),
+                    "upstream_a_call": round(asked / calls, 4),
+                    "added_p99_ms": round(_p99([s for _, s, _ in found]) - usual, 1),
+                }  # fmt: skip
+                if stream:
+                    row["told_%"] = _share(found, TOLD)
+                rows.append(row)
+                print(json.dumps(row), flush=True)
     return rows
+
+
+def _share(found: list[tuple[int, float, str]], wanted: int) -> float:
+    return round(sum(status == wanted for status, _, _ in found) / len(found) * 100, 3)
 
 
 async def breaker() -> dict[str, object]:
@@ -364,14 +442,17 @@ async def splits() -> list[dict[str, object]]:
         return rows
 
 
-async def main(part: str, calls: int) -> None:
+async def main(part: str, calls: int, strategies: tuple[str, ...]) -> None:
     if part in ("breaker", "all"):
         print(json.dumps({"breaker": await breaker()}), flush=True)
     if part in ("splits", "all"):
         await splits()
     if part in ("faults", "all"):
-        await faults(calls)
+        await faults(calls, strategies)
+    if part in ("streams", "all"):
+        await faults(calls, strategies, stream=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1] if len(sys.argv) > 1 else "all", int(sys.argv[2]) if len(sys.argv) > 2 else 1000))  # fmt: skip
+    asked = [*sys.argv[1:], *("all", "1000")[len(sys.argv) - 1 :]]
+    uvloop.run(main(asked[0], int(asked[1]), tuple(asked[2:]) or STRATEGIES))
