@@ -150,7 +150,7 @@ class _Connection(asyncio.Protocol):
         """One byte in each packet for a while, then the rest."""
         if self._transport is None:
             return
-        if at >= 400:
+        if at >= 64:
             self._transport.write(answer[at:])
             return
         self._transport.write(answer[at : at + 1])
