@@ -41,7 +41,9 @@ from ai_gateway.parts import (
     log_as_text,
     open_state,
     post_to_service,
+    share_words,
     tracing_of,
+    vitals_of,
     webhooks_of,
 )
 from ai_gateway.perform.performer import Performer
@@ -50,11 +52,9 @@ from ai_gateway.provision import Reloader, provision, require_good_routes
 from ai_gateway.readings import Sources, read_at_scrapes
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.experiments import STOPS, Experiments
-from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.store import DatabaseRoutes
-from ai_gateway.routing.vitals import VitalsBook
-from ai_gateway.routing.watch import HINTS, breaker_watch, hint_of, take_hint
+from ai_gateway.routing.watch import HINTS
 from ai_gateway.routing.watch import states as breaker_states
 from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
@@ -128,17 +128,7 @@ async def open_gateway(
     client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
     random = Random()
 
-    def breaker_changed(provider: str, model: str, became: str, cause: str) -> None:
-        labels = metrics.model_labels(provider, model)
-        metrics.counter("gateway_breaker_changes_total").of(*labels, became, cause).value += 1
-        level = "info" if became == "closed" else "warning"
-        log.event(level, "breaker", provider=provider, model=model[:64], state=became, cause=cause)
-        found = vitals.find(provider, model)
-        if found is not None and became == "open" and cause not in ("hint", "admin"):
-            seconds = found.breaker.retry_at - perf_counter()
-            state.publish(HINTS, hint_of(provider, model, seconds))
-
-    vitals = VitalsBook(breaker_watch(breaker_changed))
+    vitals = vitals_of(metrics, log, lambda message: state.publish(HINTS, message))
     metrics.read("gateway_breaker_state", lambda: breaker_states(vitals))
     catalogue, directory = provision(settings, vitals, simulator_port)
     require_good_routes(settings, directory)
@@ -263,10 +253,7 @@ async def open_gateway(
         ),
     )
     state = await open_state(settings, metrics, log)
-    state.subscribe(HINTS, lambda message: take_hint(vitals, message, perf_counter()))
-    state.subscribe(STOPS, experiments.hear)
-    forced = ForcedBreakers(vitals, state)
-    await forced.open()
+    forced = await share_words(state, vitals, experiments)
     if settings.limits_on_state_loss == "refuse":
         readiness.add(state.trouble)
     else:

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from zoneinfo import ZoneInfo
 
 from ai_gateway import __version__
@@ -15,6 +16,10 @@ from ai_gateway.limits.limits import BudgetWarning, Limits, Spending
 from ai_gateway.limits.rules import GatewayRules
 from ai_gateway.model.policy import RateLimit
 from ai_gateway.model.redis_address import RedisLogin
+from ai_gateway.routing.experiments import STOPS, Experiments
+from ai_gateway.routing.forced import ForcedBreakers
+from ai_gateway.routing.vitals import VitalsBook
+from ai_gateway.routing.watch import HINTS, breaker_watch, hint_of, take_hint
 from ai_gateway.settings.otlp import read_headers
 from ai_gateway.settings.tree import Settings
 from ai_gateway.state.memory import MemoryState
@@ -27,6 +32,32 @@ from ai_gateway.telemetry.tracing import Tracing
 from ai_gateway.telemetry.webhooks import Webhooks
 from ai_gateway.upstream.client import UpstreamClient, UpstreamRequest, address
 from ai_gateway.upstream.faults import UpstreamFault
+
+
+def vitals_of(metrics: Metrics, log: Log, tell: Callable[[bytes], None]) -> VitalsBook:
+    """`tell` takes a hint for the other processes."""
+
+    def changed(provider: str, model: str, became: str, cause: str) -> None:
+        labels = metrics.model_labels(provider, model)
+        metrics.counter("gateway_breaker_changes_total").of(*labels, became, cause).value += 1
+        level = "info" if became == "closed" else "warning"
+        log.event(level, "breaker", provider=provider, model=model[:64], state=became, cause=cause)
+        found = vitals.find(provider, model)
+        if found is not None and became == "open" and cause not in ("hint", "admin"):
+            seconds = found.breaker.retry_at - perf_counter()
+            tell(hint_of(provider, model, seconds))
+
+    vitals = VitalsBook(breaker_watch(changed))
+    return vitals
+
+
+async def share_words(state: State, vitals: VitalsBook, experiments: Experiments) -> ForcedBreakers:
+    """Hears what other processes say of breakers and experiments."""
+    state.subscribe(HINTS, lambda message: take_hint(vitals, message, perf_counter()))
+    state.subscribe(STOPS, experiments.hear)
+    forced = ForcedBreakers(vitals, state)
+    await forced.open()
+    return forced
 
 
 def log_as_text(settings: Settings) -> bool:
