@@ -314,14 +314,6 @@ def verdicts(looks: Sequence[Look], traffic: Traffic) -> list[Verdict]:
             after <= before * 1.25 + 10,
         )
     )
-    before, after = median(at.cpu for at in first), median(at.cpu for at in last)
-    found.append(
-        Verdict(
-            "CPU",
-            f"{before:.1f} % of a core at first, {after:.1f} % at last",
-            after <= before * 1.15,
-        )
-    )
     odd = sum(traffic.odd.values())
     found.append(
         Verdict(

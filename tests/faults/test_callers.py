@@ -13,6 +13,7 @@ import pytest
 
 from tests.clients.conftest import Process, start_gateway
 from tests.faults.load import Callers, percentile
+from tests.faults.upstream import good
 from tests.faults.vitals import open_files, resident
 from tests.figures import Figure
 from tests.serving import Got, Provider, Script, ask, get, in_front_of, providing, streams
@@ -116,8 +117,9 @@ async def test_two_hundred_callers_who_leave_leave_nothing_behind(
     assert left <= 10  # a few kept connections at most
     assert {record["error"] for record in kept} == {"cancelled"}
     # What the prompt and the words so far come to is estimated, since the provider never said.
-    assert sum(record["input_tokens"] > 0 for record in kept) >= len(closed_at) - 5
-    assert sum(record["output_tokens"] > 0 for record in kept) > 100
+    # Two in three had begun to read.
+    assert sum(record["input_tokens"] > 0 for record in kept) > 120
+    assert sum(record["output_tokens"] > 0 for record in kept) > 120
 
 
 async def test_callers_who_do_not_read_cost_no_memory(tmp_path: Path, figure: Figure) -> None:
@@ -165,7 +167,7 @@ async def test_a_thousand_connections_that_drip_are_ended_and_hold_nobody_up(
     tmp_path: Path, figure: Figure
 ) -> None:
     """Half of them in the head, half in the body; a byte a second. Others call meanwhile."""
-    async with gateway(streams(CHUNK, END), tmp_path) as (running, _):
+    async with gateway(good, tmp_path) as (running, _):
         callers = Callers(running.url, None, at_once=4)
         callers.start()
         loop = asyncio.get_running_loop()
@@ -182,7 +184,7 @@ async def test_a_thousand_connections_that_drip_are_ended_and_hold_nobody_up(
             began = loop.time()
             over = asyncio.ensure_future(reader.read())
             # The others' bodies stop coming: one that grows is waited for.
-            while not over.done() and loop.time() - began < 60:
+            while not over.done() and loop.time() - began < 90:
                 await asyncio.wait([over], timeout=1)
                 if in_head and not over.done():
                     writer.write(b"x")
@@ -200,7 +202,8 @@ async def test_a_thousand_connections_that_drip_are_ended_and_hold_nobody_up(
     figure("ended after", f"{min(ended.values()):.0f} to {max(ended.values()):.0f} s")
     figure("p99 of others before and meanwhile", f"{usual * 1000:.0f} and {worst * 1000:.0f} ms")
     assert callers.statuses() == {200: len(callers.answered)}
-    assert max(ended.values()) < 45
+    # A head after 30 s; a body after 30 s in which nothing came, looked at every 30 s.
+    assert max(ended.values()) < 75
     # Each is waited for by one loop: a caller held up by them would wait for seconds.
     assert worst < 2 * usual + 0.1
 

@@ -368,8 +368,12 @@ async def test_callers_who_leave_leave_no_task_or_socket_behind() -> None:
         before = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             await asyncio.gather(*(leave(running.port, number) for number in range(100)))
-        await asyncio.sleep(0.5)
-        after = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            # A busy machine takes a while to end them.
+            await asyncio.sleep(0.2)
+            after = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+            if after[0] <= before[0] + 3:
+                break
         # Connections kept for the next call may differ by a few; 300 callers must not show.
         assert after[0] <= before[0] + 3
         assert after[1] <= before[1] + 40
