@@ -299,6 +299,7 @@ async def open_gateway(
         shelf,
         state,
         pipeline.run,
+        opened.access.again,
         lambda what, error: log.event(
             "error", "batch_failed", batch=what, error=type(error).__name__
         ),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
-from tests.serving import Got, Running, answers, in_front_of, post, providing, serving
+from ai_gateway.pipeline import Pipeline
+from tests.serving import Got, Running, answers, ask, in_front_of, post, providing, serving
 
 KEYS = """
 keys:
@@ -135,6 +136,7 @@ BAD = [
     (b"{", "invalid_line"),
     (lines(chat("x"), url="/v1/embeddings"), "invalid_line"),
     (lines(chat("x")) + b"\n" + lines(chat("y")), "invalid_line"),
+    (lines({**chat("x"), "stream": True}), "invalid_line"),
 ]
 
 
@@ -277,3 +279,160 @@ async def test_ids_cannot_climb_out_of_the_shelf(tmp_path: Path) -> None:
                 {"authorization": f"Bearer {A}"},
             )
             assert got.status == 404
+
+
+ADMIN = "admin-key-for-tests-of-batches"
+
+
+async def test_a_batch_stops_when_its_key_is_revoked_and_says_so(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    gone = asyncio.Event()
+    asked_after = 0
+
+    async def slow(got: Got, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked_after
+        asked_after += gone.is_set()
+        await asyncio.sleep(0.1)
+        await answers(json.dumps(ANSWER).encode())(got, writer)
+
+    async with (
+        providing(slow) as provider,
+        serving({**in_front_of(provider), "ADMIN_KEY": ADMIN, **database}) as running,
+    ):
+        issued = json.loads(
+            (await ask("POST", running.url + "/admin/keys", {"name": "x"}, ADMIN)).body
+        )
+        other = json.loads(
+            (await ask("POST", running.url + "/admin/keys", {"name": "y"}, ADMIN)).body
+        )
+        url = f"{running.url}/v1"
+        async with AsyncOpenAI(base_url=url, api_key=issued["key"], max_retries=0) as client:
+            file = await client.files.create(
+                file=("in.jsonl", lines(*(chat(f"q{at}") for at in range(400)))),
+                purpose="batch", extra_headers={"x-gateway-provider": "gateway"},
+            )  # fmt: skip
+            batch = await client.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+            while len(provider.got) < 20:
+                await asyncio.sleep(0.01)
+        key = issued["details"]["id"]
+        assert (await ask("DELETE", f"{running.url}/admin/keys/{key}", None, ADMIN)).status == 204
+        await asyncio.sleep(1.5)
+        gone.set()
+        async with AsyncOpenAI(base_url=url, api_key=other["key"], max_retries=0) as client:
+            done = await ended(client, batch.id)
+            assert done.status == "failed"
+            assert [error.code for error in done.errors.data] == ["key_not_valid"]
+            counts = done.request_counts
+            assert (counts.total, counts.completed > 0, counts.completed < 400) == (400, True, True)
+            kept = (await client.files.content(done.output_file_id)).text.splitlines()
+            assert len(kept) == counts.completed
+    assert asked_after == 0
+
+
+async def test_an_answer_on_many_lines_is_one_line_of_the_results(tmp_path: Path) -> None:
+    pretty = json.dumps(ANSWER, indent=2).encode()
+    async with (
+        providing(answers(pretty)) as provider,
+        two_tenants(tmp_path, **in_front_of(provider)) as (_, a, _b),
+    ):
+        file = await a.files.create(
+            file=("in.jsonl", lines(chat("x"), chat("y"))), purpose="batch",
+            extra_headers={"x-gateway-provider": "gateway"},
+        )  # fmt: skip
+        batch = await a.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        done = await ended(a, batch.id)
+        results = (await a.files.content(done.output_file_id)).text.splitlines()
+        assert [json.loads(line)["response"]["body"] for line in results] == [ANSWER, ANSWER]
+
+
+async def test_a_cancellation_is_not_lost_to_whoever_writes_down_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_gateway.holdings.runner._WATCH_SECONDS", 0.0)
+
+    async def slow(got: Got, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        await answers(json.dumps(ANSWER).encode())(got, writer)
+
+    async with (
+        providing(slow) as provider,
+        two_tenants(tmp_path, **in_front_of(provider)) as (_, a, _b),
+    ):
+        for _ in range(4):
+            file = await a.files.create(
+                file=("in.jsonl", lines(*(chat(f"q{at}") for at in range(200)))), purpose="batch",
+                extra_headers={"x-gateway-provider": "gateway"},
+            )  # fmt: skip
+            batch = await a.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+            await asyncio.sleep(0.1)
+            assert (await a.batches.cancel(batch.id)).status == "cancelling"
+            assert (await ended(a, batch.id)).status == "cancelled"
+
+
+async def test_a_line_that_fails_of_the_gateways_own_fault_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Pipeline.run
+
+    async def faulty(self: Pipeline, request: Any, *more: Any) -> Any:
+        if b"poison" in request.body:
+            raise ZeroDivisionError
+        return await whole(self, request, *more)
+
+    monkeypatch.setattr(Pipeline, "run", faulty)
+    async with two_tenants(tmp_path) as (_, a, _b):
+        file = await a.files.create(
+            file=("in.jsonl", lines(chat("good"), chat("poison"), chat("fine"))), purpose="batch"
+        )
+        batch = await a.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        done = await ended(a, batch.id)
+        assert (done.status, done.request_counts.completed) == ("completed", 2)
+        (bad,) = (await a.files.content(done.error_file_id)).text.splitlines()
+        assert json.loads(bad)["error"]["code"] == "internal_error"
+
+
+async def test_long_lists_come_in_pages(tmp_path: Path) -> None:
+    async with two_tenants(tmp_path) as (running, a, b):
+        made = [(await a.files.create(file=(f"{n}", b"x"), purpose="batch")).id for n in range(7)]
+        await b.files.create(file=("theirs", b"x"), purpose="batch")
+        paged = [file.id async for file in a.files.list(limit=3)]
+        assert sorted(paged) == sorted(made)
+        first = await a.files.list(limit=3)
+        assert (len(first.data), first.has_more) == (3, True)
+        assert [f.id for f in (await a.files.list(after=paged[5], limit=3)).data] == paged[6:]
+        for wrong, status in (("limit=0", 400), ("limit=x", 400), ("after=file-gw-none", 404)):
+            got = await ask("GET", f"{running.url}/v1/files?{wrong}", None, A)
+            assert got.status == status, wrong
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"--x\r\n"),
+        ("multipart/form-data; boundary=x", b"nothing of the kind"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbad header\r\n\r\n--x--"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\ncontent-disposition: form-data; name=file\r\n",
+        ),
+        ("application/x-www-form-urlencoded", b"file=1&purpose=2"),
+        ("text/plain", b"file"),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_the_callers_fault(
+    tmp_path: Path, content_type: str, body: bytes
+) -> None:
+    async with two_tenants(tmp_path) as (running, _a, _b):
+        headers = {"authorization": f"Bearer {A}", "content-type": content_type}
+        got = await post(f"{running.url}/v1/files", body, headers)
+        assert got.status == 400, got.body
+        assert json.loads(got.body)["error"]["type"] == "invalid_request_error"

@@ -1,6 +1,7 @@
 """Calls that pass through in pieces: forms, files, sounds, and a provider's own paths."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -310,3 +311,102 @@ async def test_what_is_the_callers_or_a_keys_fault_opens_no_breaker_for_what_pas
             body = b'{"model":"gpt-3.5-turbo-instruct","prompt":"a"}'
             for _ in range(30):
                 assert (await post(f"{running.url}/v1/completions", body)).status == status
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_provider_that_answers_before_it_has_read_all_gets_no_other_call_on_that_connection(
+    chunked: bool,
+) -> None:
+    """What was not sent of the body would be awaited, and the next call taken for it."""
+    seen: list[list[bytes]] = []
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads = [await reader.readuntil(b"\r\n\r\n")]
+        seen.append(heads)
+        body = b'{"text":"too large"}'
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
+                heads.append(piece)
+        writer.close()
+
+    form = b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--x\r\n'
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
+    async with serving(environ) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        length = b"transfer-encoding: chunked" if chunked else b"content-length: 100000"
+        first = b"%x\r\n%b\r\n" % (len(form), form) if chunked else form
+        writer.write(
+            b"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\n%b\r\n"
+            b"content-type: multipart/form-data; boundary=x\r\n\r\n%b" % (length, first)
+        )
+        for _ in range(200):
+            if seen and seen[0]:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        writer.write(b"5\r\n12345\r\n" if chunked else b"12345")
+        async with asyncio.timeout(5):
+            assert b"too large" in await reader.readuntil(b'"}')
+        asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": "secret"}]}
+        await post(f"{running.url}/v1/chat/completions", json.dumps(asked).encode(),
+                   {"x-gateway-timeout-ms": "3000"})  # fmt: skip
+        writer.close()
+    server.close()
+    calls = [b"/chat/completions" in b"".join(heads) for heads in seen]
+    assert calls == [False, True]
+
+
+MODEL = b'content-disposition: form-data; name="model"\r\n\r\nwhisper-1'
+HIDDEN = [
+    b'content-disposition: form-data; name="model"\r\n\r\ngpt-4o-transcribe',
+    b'content-disposition: form-data; padding="%b"; name="model"\r\n\r\nx' % (b"p" * 200),
+    b"content-disposition: form-data; name=model\r\n\r\nx",
+    b'Content-Disposition : form-data; name="model"\r\n\r\nx',
+    b'content-disposition: form-data;\r\n name="model"\r\n\r\nx',
+    b'content-disposition: form-data; name="mod\\el"\r\n\r\nx',
+    b"content-disposition: form-data; name*=utf-8''model\r\n\r\nx",
+    b'x-padding: %b\r\ncontent-disposition: form-data; name="model"\r\n\r\nx' % (b"p" * 500),
+    b'content-disposition: form-data; name="other"; name="model"\r\n\r\nx',
+    b'content-disposition: form-data; name="model"; filename="x"\r\n\r\nx',
+]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+@pytest.mark.parametrize("part", HIDDEN)
+async def test_a_form_cannot_name_a_second_model_that_no_rule_has_seen(
+    part: bytes, cut: int
+) -> None:
+    body = b"--x\r\n" + MODEL + b"\r\n--x\r\n" + part + b"\r\n--x--\r\n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), cut):
+            yield body[at : at + cut]
+
+    whole: list[bytes] = []
+
+    async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            whole.append(await reader.readuntil(b"\r\n0\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(patient, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
+    async with serving(environ) as running, httpx.AsyncClient() as http:
+        got = await http.post(
+            f"{running.url}/v1/audio/transcriptions", content=pieces(),
+            headers={"content-type": "multipart/form-data; boundary=x"},
+        )  # fmt: skip
+        assert got.status_code == 400, got.text
+        error = got.json()["error"]
+        assert error["param"] == "model" or error["code"] == "invalid_form"
+    server.close()
+    assert whole == []

@@ -36,15 +36,20 @@ class Access:
         known: KnownKeys,
         look_up: LookUp | None = None,
         read_token: LookUp | None = None,
+        find: Callable[[str], Awaitable[KnownKey | None]] | None = None,
+        tenant_policy: Callable[[str], Awaitable[Policy | None]] | None = None,
         default_policy: Policy = UNRESTRICTED,
     ) -> None:
         """`static`: keys of `gateway.yaml` by hash. `look_up`: keys of the database. `read_token`:
-        whose JWT it is, by the whole token. `default_policy`: of callers without a key."""
+        whose JWT it is, by the whole token. `find`: a key of the database by its id. `tenant_policy`:
+        None for a tenant that is disabled. `default_policy`: of callers without a key."""
         self.closed = closed
         self._static = static
         self._known = known
         self._look_up = look_up
         self._read_token = read_token
+        self._find_by_id = find
+        self._tenant_policy = tenant_policy
         self._anonymous = Caller(tenant=DEFAULT_TENANT, user="anonymous", policy=default_policy)
         self._has_keys = bool(static) or look_up is not None or read_token is not None
         self._waiting: dict[bytes, asyncio.Future[KnownKey | None]] = {}
@@ -83,6 +88,22 @@ class Access:
         """`identify`, and `look_up` where that does not know."""
         caller = self.identify(headers)
         return caller if caller is not None else await self.look_up(headers)
+
+    async def again(self, caller: Caller) -> Caller | None:
+        """A caller of before, as its key is now; None where it may call no more. For work that outlasts
+        the request that asked for it. Raises GatewayError(unavailable)."""
+        if caller.key_id is None:
+            # It came without a key, or with a token, which ends by itself.
+            if self.closed and self._read_token is None:
+                return None
+            allowed = self._tenant_policy is None or await self._tenant_policy(caller.tenant)
+            return caller if allowed else None
+        key = next(
+            (k for k in self._static.values() if k.caller.key_id == caller.key_id), None
+        ) or (None if self._find_by_id is None else await self._find_by_id(caller.key_id))
+        if key is None or key.caller.tenant != caller.tenant or time() >= key.expires_at:
+            return None
+        return structs.replace(key.caller, user=caller.user, tags=caller.tags)
 
     async def holder(self, headers: Mapping[bytes, bytes]) -> KnownKey | None:
         """The key itself, for the admin API; None where there is none or it is not good."""

@@ -154,6 +154,8 @@ async def open_access(
         known=known,
         look_up=look_up,
         read_token=_token_reader(settings.issuers, store),
+        find=None if store is None else store.find,
+        tenant_policy=None if store is None else store.tenant_policy,
         default_policy=policies.get(DEFAULT_TENANT, UNRESTRICTED),
     )
     return OpenAccess(

@@ -7,7 +7,7 @@ from time import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.model.call import Caller
@@ -43,7 +43,23 @@ class KeyStore:
     async def look_up(self, given: bytes) -> KnownKey | None:
         """Raises GatewayError(unavailable): whether a key is good cannot be said."""
         hash = hash_of(given)
-        now = int(time())
+        row = await self._row(or_(keys.c.hash == hash, keys.c.previous_hash == hash))
+        if row is None:
+            return None
+        expires_at = inf if row.expires_at is None else float(row.expires_at)
+        if row.previous_hash == hash:
+            expires_at = min(expires_at, float(row.previous_until or 0))
+        return self._known(row, expires_at) if int(time()) < expires_at else None
+
+    async def find(self, id: str) -> KnownKey | None:
+        """A key by its id. Raises GatewayError(unavailable)."""
+        row = await self._row(keys.c.id == id)
+        if row is None:
+            return None
+        return self._known(row, inf if row.expires_at is None else float(row.expires_at))
+
+    async def _row(self, which: ColumnElement[bool]) -> Any:
+        """None where there is none, or it or its tenant is disabled. Raises GatewayError(unavailable)."""
         statement = (
             select(
                 keys.c.id, keys.c.tenant, keys.c.user, keys.c.role, keys.c.policy, keys.c.tags,
@@ -51,19 +67,14 @@ class KeyStore:
                 tenants.c.policy.label("tenant_policy"), tenants.c.disabled.label("tenant_disabled"),
             )
             .join(tenants, tenants.c.id == keys.c.tenant)
-            .where(or_(keys.c.hash == hash, keys.c.previous_hash == hash))
+            .where(which)
         )  # fmt: skip
         try:
             async with _patience(), self._looking, self._database.read() as connection:
                 row = (await connection.execute(statement)).one_or_none()
         except (DatabaseUnavailable, TimeoutError):
             raise unavailable("Keys cannot be looked up at the moment. Try again.") from None
-        if row is None or row.disabled or row.tenant_disabled:
-            return None
-        expires_at = inf if row.expires_at is None else float(row.expires_at)
-        if row.previous_hash == hash:
-            expires_at = min(expires_at, float(row.previous_until or 0))
-        return self._known(row, expires_at) if now < expires_at else None
+        return None if row is None or row.disabled or row.tenant_disabled else row
 
     async def tenant_policy(self, id: str) -> Policy | None:
         """A tenant's rules; None where it is disabled. One that nobody made has none.

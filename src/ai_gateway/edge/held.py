@@ -6,13 +6,15 @@ made; what is not the caller's is not found, and lists hold only what is.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from secrets import token_hex
-from typing import Any
-from urllib.parse import quote
+from typing import Any, cast
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from msgspec import Struct
 from msgspec.json import decode, encode
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request as HttpRequest
 
 from ai_gateway.access.access import Access
@@ -94,7 +96,7 @@ class HeldEndpoint:
                 case ("POST", ("files",)):
                     await self._make_file(call, scope, receive)
                 case ("GET", ("files" | "batches" as kind,)):
-                    await call.list(_KINDS[kind])
+                    await call.list(_KINDS[kind], scope)
                 case ("GET" | "DELETE", ("files", id)):
                     await call.one("file", id, scope["method"])
                 case ("GET", ("files", id, "content")):
@@ -130,16 +132,25 @@ class HeldEndpoint:
             )
             return
         bounded = RawUpload(receive, headers, self._limit).receive
-        async with HttpRequest(scope, bounded).form(max_files=1, max_fields=16) as form:
+        try:
+            form = await HttpRequest(scope, bounded).form(max_files=1, max_fields=16)
+        except (MultiPartException, HTTPException):
+            raise GatewayError(
+                "invalid_request", "The body is not a form that can be read.", field="file"
+            ) from None
+        try:
             file, purpose = form.get("file"), form.get("purpose")
             if not isinstance(file, UploadFile) or not isinstance(purpose, str):
                 raise GatewayError(
                     "invalid_request", "A form with file and purpose is needed.", field="file"
                 )
             await call.keep_file(file, purpose[:64])
+        finally:
+            await form.close()
 
 
 _KINDS: dict[str, Kind] = {"files": "file", "batches": "batch"}
+_LONGEST_LISTS: dict[Kind, int] = {"file": 10_000, "batch": 100}
 _PATHS: dict[Kind, str] = {"file": "/files", "batch": "/batches"}
 
 
@@ -162,25 +173,39 @@ class _HeldCall:
         named = request.headers.get(b"x-gateway-provider")
         self.provider = holdings.default_provider if named is None else named.decode("latin-1")[:64]
 
-    async def list(self, kind: Kind) -> None:
-        mine = await self._holdings.store.of(kind, self._caller.tenant, self.provider)
+    async def list(self, kind: Kind, scope: Scope) -> None:
+        store, tenant = self._holdings.store, self._caller.tenant
+        query = scope["query_string"].decode("latin-1")
         if self.provider == GATEWAY:
-            data = [decode(h.data) if kind == "file" else _shape(h) for h in mine]
-            await self._answer({"object": "list", "data": data, "has_more": False})
+            most, after = _page(query, _LONGEST_LISTS[kind])
+            place = None if after is None else await store.find(kind, after, tenant)
+            mine = await store.of(kind, tenant, GATEWAY, after=place, most=most + 1)
+            data = [decode(h.data) if kind == "file" else _shape(h) for h in mine[:most]]
+            ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+            more = len(mine) > most
+            await self._answer({"object": "list", "data": data, "has_more": more, **ends})
             return
-        ids = {held.id for held in mine}
+        ids = await store.ids(kind, tenant, self.provider)
 
         async def only_mine(answer: dict[str, Any]) -> dict[str, Any]:
-            kept = [entry for entry in answer.get("data", []) if entry.get("id") in ids]
+            listed = answer.get("data")
+            if not isinstance(listed, list):
+                raise GatewayError("upstream", "The provider sent what is no list.")
+            entries = cast(list[Any], listed)
+            objects = [cast(dict[str, Any], entry) for entry in entries if isinstance(entry, dict)]
+            kept = [entry for entry in objects if entry.get("id") in ids]
             return {**answer, "data": kept}
 
-        await self.forward("GET", _PATHS[kind], None, only_mine)
+        path = _PATHS[kind]
+        await self.forward("GET", f"{path}?{query}" if query else path, None, only_mine)
 
     async def one(self, kind: Kind, id: str, method: str) -> None:
         held = await self._holdings.store.find(kind, id, self._caller.tenant)
         if held.provider != GATEWAY:
             self.provider = held.provider
-            await self.forward(method, f"{_PATHS[kind]}/{held.id}", None, self._seen(kind, method))
+            await self.forward(
+                method, f"{_PATHS[kind]}/{held.id}", None, self._seen(kind, held.id, method)
+            )
         elif method == "DELETE":
             await self._holdings.shelf.remove(id)
             await self._holdings.store.forget(id)
@@ -213,7 +238,12 @@ class _HeldCall:
         size = await self._holdings.shelf.write(id, pieces())
         name = (file.filename or "file")[:200]
         held = held_file(id, self._caller.tenant, name, purpose, size)
-        await self._holdings.store.keep(held)
+        try:
+            await self._holdings.store.keep(held)
+        except BaseException:
+            # Nobody would ever find it.
+            await self._holdings.shelf.remove(id)
+            raise
         await self._answer(decode(held.data))
 
     async def make_batch(self, body: bytes) -> None:
@@ -237,13 +267,18 @@ class _HeldCall:
         if held.provider != GATEWAY:
             self.provider = held.provider
             await self.forward(
-                "POST", f"/batches/{held.id}/cancel", None, self._seen("batch", "POST")
+                "POST", f"/batches/{held.id}/cancel", None, self._seen("batch", held.id, "POST")
             )
             return
-        job = decode_job.decode(held.data)
-        if job.batch.status in ("validating", "in_progress"):
+        while True:
+            job = decode_job.decode(held.data)
+            if job.batch.status not in ("validating", "in_progress"):
+                break
             job.batch.status, job.batch.cancelling_at = "cancelling", now()
-            await self._holdings.store.change(id, encode(job).decode())
+            if await self._holdings.store.change(id, encode(job).decode(), held.data):
+                break
+            # Whoever runs it has just written down how far it is.
+            held = await self._holdings.store.find("batch", id, self._caller.tenant)
         await self._answer(msgspec.to_builtins(job.batch))
 
     async def response(self, id: str, method: str, what: str, scope: Scope) -> None:
@@ -287,10 +322,10 @@ class _HeldCall:
 
         return marked
 
-    def _seen(self, kind: Kind, method: str) -> Seen:
+    def _seen(self, kind: Kind, id: str, method: str) -> Seen:
         async def seen(answer: dict[str, Any]) -> dict[str, Any]:
             if method == "DELETE":
-                await self._holdings.store.forget(str(answer.get("id")))
+                await self._holdings.store.forget(id)
             for name in ("output_file_id", "error_file_id") if kind == "batch" else ():
                 await self._keep("file", answer.get(name))
             return answer
@@ -344,6 +379,17 @@ def _listed(item: dict[str, Any]) -> dict[str, Any]:
         return item
     kind = "output_text" if item.get("role") == "assistant" else "input_text"
     return {"type": "message", **item, "content": [{"type": kind, "text": content}]}
+
+
+def _page(query: str, longest: int) -> tuple[int, str | None]:
+    """`limit` and `after`. Raises GatewayError(invalid_request)."""
+    given = parse_qs(query)
+    limit = given.get("limit", [str(longest)])[0]
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 6 or int(limit) < 1:
+        raise GatewayError(
+            "invalid_request", f"limit: must be a whole number from 1 to {longest}.", field="limit"
+        )
+    return min(int(limit), longest), given.get("after", [None])[0]
 
 
 def _shape(held: Held) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from msgspec import Raw
 from msgspec.json import Decoder, encode
 
-from ai_gateway.dialects.multipart import FormField, boundary_of, form_field
+from ai_gateway.dialects.multipart import FormField, PartNames, boundary_of, form_field
 from ai_gateway.dialects.strict_json import check_model, decode_object, invalid, top_level_fields
 from ai_gateway.model.errors import GatewayError
 
@@ -15,9 +15,6 @@ from .body import CallerLeft, read_body, too_large
 
 _MOST_LOOKED_AT = 256 * 1024
 """Bytes of a form that are read for the name of its model before any are sent on."""
-
-_MODEL_FIELD = re.compile(rb'content-disposition:[^\r\n]{0,64}\bname="model"(?!;)', re.IGNORECASE)
-_LONGEST_MARK = 128
 
 _decode_model = Decoder(dict[str, Raw])
 _decode_text = Decoder(str)
@@ -101,6 +98,8 @@ class FormUpload:
     def __init__(self, receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> None:
         """Raises GatewayError(unsupported_media_type | too_large)."""
         self._boundary = boundary_of(headers.get(b"content-type", b""))
+        self._names = PartNames(self._boundary)
+        self._models = 0
         self._raw = RawUpload(receive, headers, limit)
         self._source = self._raw.pieces()
         self._head = b""
@@ -113,11 +112,18 @@ class FormUpload:
         return None if length is None else length + self._grown
 
     async def model(self) -> str | None:
+        looked = 0
         async for piece in self._source:
             self._head += piece
+            if len(self._head) < 2 * looked and not piece.endswith(b"\n"):
+                # However small the pieces: most are looked at with the next.
+                continue
+            looked = len(self._head)
             self._found = form_field(self._head, self._boundary, b"model")
-            if self._found is not None or len(self._head) > _MOST_LOOKED_AT:
+            if self._found is not None or looked > _MOST_LOOKED_AT:
                 break
+        else:
+            self._found = form_field(self._head, self._boundary, b"model")
         if self._found is not None:
             check_model(self._found.value)
             return self._found.value
@@ -134,17 +140,17 @@ class FormUpload:
     async def pieces(self) -> AsyncIterator[bytes]:
         """Raises GatewayError(invalid_request) where more than the one `model` is named: a provider
         might heed another, which no rule has seen."""
-        unseen = self._head[0 if self._found is None else self._found.end :]
-        if _MODEL_FIELD.search(unseen):
-            raise _named_twice()
         if self._head:
+            self._look(self._head)
             yield self._head
-        tail = unseen[-_LONGEST_MARK:]
         async for piece in self._source:
-            if _MODEL_FIELD.search(tail + piece):
-                raise _named_twice()
-            tail = (tail + piece)[-_LONGEST_MARK:]
+            self._look(piece)
             yield piece
+
+    def _look(self, piece: bytes) -> None:
+        self._models += self._names.feed(piece).count("model")
+        if self._models > (0 if self._found is None else 1):
+            raise _named_twice()
 
 
 def _named_twice() -> GatewayError:

@@ -110,6 +110,11 @@ class Result(Struct, frozen=True, kw_only=True):
     error: LineError | None = None
 
 
+class _Body(Struct, frozen=True):
+    stream: bool | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body)
 decode_line = msgspec.json.Decoder(Line)
 decode_job = msgspec.json.Decoder(Job)
 
@@ -170,4 +175,9 @@ def _problem(line: Line, endpoint: str, seen: set[str]) -> str | None:
         return "Each custom_id may be given once."
     if bytes(line.body)[:1] != b"{":
         return "body must be an object."
-    return None
+    try:
+        streams = _decode_body.decode(line.body).stream
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # The call's own parser says what is wrong with it.
+        return None
+    return "body.stream: a batch's answers are not streamed." if streams else None

@@ -7,6 +7,7 @@ written is not asked again, one that was under way is.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from random import getrandbits
 from threading import Lock
@@ -19,8 +20,10 @@ from msgspec.json import encode
 
 from ai_gateway.background import end
 from ai_gateway.model.call import Caller, Outcome, Request
+from ai_gateway.model.errors import GatewayError
 from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.state.store import State
+from ai_gateway.storage.database import DatabaseUnavailable
 
 from .batch import (
     ENDED,
@@ -45,6 +48,13 @@ _AT_ONCE = 8
 _LEASE_SECONDS = 30.0
 _LOOK_SECONDS = 10.0
 _LONGEST_WAIT = 60.0
+_WATCH_SECONDS = 1.0
+_NO_KEY = LineError(
+    code="key_not_valid",
+    message="The key that made this batch is no longer valid: what was not asked by then is not here.",
+)
+_NO_ANSWER = LineError(code="no_answer", message="The call was not answered.")
+_INTERNAL = LineError(code="internal_error", message="The gateway failed; its log names the batch.")
 _NOT_NOW = frozenset({429, 503})
 _decode_result = msgspec.json.Decoder(Result)
 
@@ -56,13 +66,16 @@ class BatchRunner:
         shelf: FileShelf,
         state: State,
         run: Run,
+        again: Callable[[Caller], Awaitable[Caller | None]],
         failed: Callable[[str, BaseException], None],
     ) -> None:
-        """`failed` is told of a batch that could not be run, and why."""
+        """`again`: a caller of before, as its key is now; None where it may call no more. `failed` is
+        told of a batch, or a line of one, that could not be run, and why."""
         self._store = store
         self._shelf = shelf
         self._state = state
         self._run = run
+        self._again = again
         self._failed = failed
         self._running: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -87,10 +100,8 @@ class BatchRunner:
                 if not self._store.exists():
                     await asyncio.sleep(_LOOK_SECONDS)
                     continue
-                for held in await self._store.of("batch", None, GATEWAY):
-                    job = decode_job.decode(held.data)
-                    if job.batch.status not in ENDED:
-                        self.take(job)
+                for held in await self._store.unfinished():
+                    self.take(decode_job.decode(held.data))
             except Exception as error:
                 self._failed("looking for batches", error)
             await asyncio.sleep(_LOOK_SECONDS)
@@ -124,22 +135,23 @@ class BatchRunner:
         if batch.status in ENDED:
             return
         data = b"".join([piece async for piece in self._shelf.read(batch.input_file_id)])
-        lines, errors = read_lines(data, batch.endpoint)
+        lines, errors = await on_thread(lambda: read_lines(data, batch.endpoint))
         if errors:
             batch.errors = LineErrors(data=errors)
             batch.status, batch.failed_at = "failed", now()
             await self._save(job)
             return
-        if batch.status == "validating":
+        if batch.output_file_id is None or batch.error_file_id is None:
             batch.output_file_id, batch.error_file_id = new_file_id(), new_file_id()
-            batch.status, batch.in_progress_at = "in_progress", now()
             batch.request_counts.total = len(lines)
-            await self._save(job)
+        if batch.status == "validating":
+            batch.status, batch.in_progress_at = "in_progress", now()
         files = _ResultFiles(self._shelf, batch)
         done = await on_thread(files.done)
         batch.request_counts.completed = files.completed
         batch.request_counts.failed = files.failed
-        await self._ask_all(job, [line for line in lines if line.custom_id not in done], files)
+        if not await self._should_stop(job):
+            await self._ask_all(job, [line for line in lines if line.custom_id not in done], files)
         await self._finish(job, files)
 
     async def _ask_all(self, job: Job, lines: list[Line], files: "_ResultFiles") -> None:
@@ -157,29 +169,46 @@ class BatchRunner:
 
         async def watch() -> None:
             while True:
-                await asyncio.sleep(1.0)
-                if await self._should_stop(job):
-                    stop.set()
-                    return
-                await self._save(job)
+                await asyncio.sleep(_WATCH_SECONDS)
+                with suppress(DatabaseUnavailable):
+                    if await self._should_stop(job):
+                        stop.set()
+                        return
 
-        watching = asyncio.ensure_future(watch())
+        loop = asyncio.get_running_loop()
+        watching = loop.create_task(watch())
+        workers = [loop.create_task(worker()) for _ in range(_AT_ONCE)]
         try:
-            await asyncio.gather(*(worker() for _ in range(_AT_ONCE)))
+            await asyncio.gather(*workers)
         finally:
-            watching.cancel()
+            await end(watching, *workers)
 
     async def _should_stop(self, job: Job) -> bool:
-        """The caller cancels by what is stored, maybe through another replica."""
-        held = await self._store.find("batch", job.batch.id, job.caller.tenant)
-        stored = decode_job.decode(held.data).batch
-        if stored.status == "cancelling":
-            job.batch.status, job.batch.cancelling_at = "cancelling", stored.cancelling_at
-            return True
-        if job.batch.expires_at is not None and now() > job.batch.expires_at:
-            job.batch.status = "expired"
-            return True
-        return False
+        """Whether the batch was cancelled, is out of time, or its key is no longer good; else it is
+        written down how far it is. What is stored is looked at first: the caller cancels there, maybe
+        through another replica."""
+        batch = job.batch
+        while True:
+            held = await self._store.find("batch", batch.id, job.caller.tenant)
+            stored = decode_job.decode(held.data).batch
+            if stored.status == "cancelling":
+                batch.status, batch.cancelling_at = "cancelling", stored.cancelling_at
+                return True
+            if batch.expires_at is not None and now() > batch.expires_at:
+                batch.status = "expired"
+                return True
+            try:
+                caller = await self._again(job.caller)
+            except GatewayError:
+                # Whether it is good cannot be said: known keys are believed for a while, too.
+                caller = job.caller
+            if caller is None:
+                batch.status = "failed"
+                batch.errors = LineErrors(data=[_NO_KEY])
+                return True
+            job.caller = caller
+            if await self._store.change(batch.id, encode(job).decode(), held.data):
+                return False
 
     async def _ask(self, job: Job, line: Line) -> Result:
         operation, dialect = ENDPOINTS[job.batch.endpoint]
@@ -195,7 +224,12 @@ class BatchRunner:
                 headers={},
                 received=perf_counter(),
             )
-            outcome = await self._run(request, reply, job.caller)
+            try:
+                outcome = await self._run(request, reply, job.caller)
+            except Exception as error:
+                # One line that fails of the gateway's own fault must not keep the others.
+                self._failed(job.batch.id, error)
+                return Result(id=request.id, custom_id=line.custom_id, error=_INTERNAL)
             late = job.batch.expires_at is not None and now() > job.batch.expires_at
             if outcome.status in _NOT_NOW and not late and job.batch.status == "in_progress":
                 await asyncio.sleep(min(wait, _LONGEST_WAIT))
@@ -211,6 +245,8 @@ class BatchRunner:
                 batch.status, batch.cancelled_at = "cancelled", now()
             case "expired":
                 batch.expired_at = now()
+            case "failed":
+                batch.failed_at = now()
             case _:
                 batch.status, batch.completed_at = "completed", now()
         batch.finalizing_at = batch.finalizing_at or now()
@@ -265,21 +301,29 @@ class _ResultFiles:
 
 def _results(path: Path) -> set[str]:
     """The custom_ids that have their result; what a crash cut off is cut away."""
+    done: set[str] = set()
     if not path.exists():
-        return set()
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) != len(data):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return {_decode_result.decode(line).custom_id for line in whole.splitlines()}
+        return done
+    whole = 0
+    with path.open("r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            done.add(_decode_result.decode(line).custom_id)
+            whole += len(line)
+        file.truncate(whole)
+    return done
 
 
 def _result(line: Line, request_id: str, status: int, body: bytes) -> Result:
     if body[:1] != b"{":
-        error = LineError(code="no_answer", message="The call was not answered.")
-        return Result(id=request_id, custom_id=line.custom_id, error=error)
-    response = LineResponse(status_code=status, request_id=request_id, body=Raw(body))
+        return Result(id=request_id, custom_id=line.custom_id, error=_NO_ANSWER)
+    try:
+        # In one line, whatever line breaks the provider puts between its members.
+        compact = msgspec.json.format(body, indent=-1)
+    except msgspec.DecodeError:
+        return Result(id=request_id, custom_id=line.custom_id, error=_NO_ANSWER)
+    response = LineResponse(status_code=status, request_id=request_id, body=Raw(compact))
     return Result(id=request_id, custom_id=line.custom_id, response=response)
 
 

@@ -10,6 +10,8 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.storage.database import Database
 
 Kind = Literal["file", "batch", "response"]
+UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
+"""The states of a batch that is still to be worked on."""
 GATEWAY = "gateway"
 """The provider of what the gateway holds itself."""
 
@@ -85,13 +87,33 @@ class HoldingStore:
                 delete(holdings).where(holdings.c.kind == kind, holdings.c.created_at < before)
             )
 
-    async def change(self, id: str, data: str) -> None:
+    async def change(self, id: str, data: str, was: str | None = None) -> bool:
+        """`was`: what it is changed from. False where it is no longer that, and was left alone."""
         from sqlalchemy import update
 
         from ai_gateway.storage.tables import holdings
 
+        change = update(holdings).where(holdings.c.id == id).values(data=data)
+        if was is not None:
+            change = change.where(holdings.c.data == was)
         async with self._database.write() as connection:
-            await connection.execute(update(holdings).where(holdings.c.id == id).values(data=data))
+            return (await connection.execute(change)).rowcount > 0
+
+    async def unfinished(self) -> list[Held]:
+        """The gateway's own batches that have not ended, of everybody."""
+        from sqlalchemy import or_, select
+
+        from ai_gateway.storage.tables import holdings
+
+        # As msgspec writes it; in a text of the caller's the quotes would be escaped.
+        under_way = [f'%"status":"{status}"%' for status in UNDER_WAY]
+        query = select(holdings).where(
+            holdings.c.kind == "batch",
+            holdings.c.provider == GATEWAY,
+            or_(*(holdings.c.data.like(text) for text in under_way)),
+        )
+        async with self._database.read() as connection:
+            return [Held(**row) for row in (await connection.execute(query)).mappings()]
 
     async def find(self, kind: Kind, id: str, tenant: str) -> Held:
         """Raises GatewayError(not_found), also for what is another tenant's."""
@@ -110,18 +132,35 @@ class HoldingStore:
             )
         return Held(**row)
 
-    async def of(self, kind: Kind, tenant: str | None, provider: str) -> list[Held]:
-        """A tenant's (None: everybody's), the newest first."""
+    async def of(
+        self, kind: Kind, tenant: str, provider: str, *, after: Held | None, most: int
+    ) -> list[Held]:
+        """A tenant's, the newest first: those behind `after`."""
+        from sqlalchemy import select, tuple_
+
+        from ai_gateway.storage.tables import holdings
+
+        query = select(holdings).where(
+            holdings.c.kind == kind, holdings.c.provider == provider, holdings.c.tenant == tenant
+        )
+        if after is not None:
+            place = tuple_(holdings.c.created_at, holdings.c.id)
+            query = query.where(place < tuple_(after.created_at, after.id))
+        query = query.order_by(holdings.c.created_at.desc(), holdings.c.id.desc()).limit(most)
+        async with self._database.read() as connection:
+            return [Held(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def ids(self, kind: Kind, tenant: str, provider: str) -> set[str]:
+        """Of all that is a tenant's."""
         from sqlalchemy import select
 
         from ai_gateway.storage.tables import holdings
 
-        query = select(holdings).where(holdings.c.kind == kind, holdings.c.provider == provider)
-        if tenant is not None:
-            query = query.where(holdings.c.tenant == tenant)
-        query = query.order_by(holdings.c.created_at.desc(), holdings.c.id.desc())
+        query = select(holdings.c.id).where(
+            holdings.c.kind == kind, holdings.c.provider == provider, holdings.c.tenant == tenant
+        )
         async with self._database.read() as connection:
-            return [Held(**row) for row in (await connection.execute(query)).mappings()]
+            return set((await connection.scalars(query)).all())
 
     async def forget(self, id: str) -> None:
         from sqlalchemy import delete

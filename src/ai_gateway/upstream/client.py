@@ -187,6 +187,8 @@ class ForwardedRequest:
         self._timeouts = timeouts
         self._address = address
         self._length = length
+        self._unsent = length
+        """Of the body; None while a chunked one has not ended."""
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -218,6 +220,9 @@ class ForwardedRequest:
     ) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            if self._unsent != 0:
+                # Answered before it had all of the body: it would take the next request for the rest.
+                connection.close()
             self._pool.release(connection, self._address.origin)
 
     @property
@@ -231,14 +236,18 @@ class ForwardedRequest:
             return True
         if self._open.answering:
             return False
-        framed = piece if self._length is not None else b"%x\r\n%b\r\n" % (len(piece), piece)
-        await self._open.send(framed)
+        if self._unsent is None:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        else:
+            self._unsent -= len(piece)
+        await self._open.send(piece)
         return True
 
     async def answer(self) -> int:
         """The body is over: waits for the status. Raises UpstreamFault."""
         if self._length is None and not self._open.answering:
             await self._open.send(b"0\r\n\r\n")
+            self._unsent = 0
         await self._open.head()
         self._open.patience = self._timeouts.idle
         return self._open.status

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_gateway.dialects.multipart import boundary_of, form_field
+from ai_gateway.dialects.multipart import PartNames, boundary_of, form_field
 from ai_gateway.model.errors import GatewayError
 
 FORM = (
@@ -49,3 +49,40 @@ def test_the_boundary_is_read_from_the_content_type(header: bytes, boundary: byt
 def test_what_is_no_form_is_refused(header: bytes) -> None:
     with pytest.raises(GatewayError):
         boundary_of(header)
+
+
+WRITTEN = [
+    (b'Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav', "file"),
+    (b'content-disposition: form-data; name="file"; filename="a \\"b\\".wav"', "file"),
+    (b"Content-Disposition: form-data; name=\"image[]\"; filename=\"x\"; filename*=UTF-8''%e2%82%ac", "image[]"),
+    (b'Content-Type: text/plain; charset="utf-8"\r\nContent-Disposition: form-data; name="purpose"', "purpose"),
+    (b"Content-Disposition: form-data; name=purpose", "purpose"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 10_000])
+def test_the_names_of_all_parts_are_seen_however_the_form_is_cut(cut: int) -> None:
+    parts = [b"--bound\r\n" + head + b"\r\n\r\nvalue\r\n-\r\n--boun\r\n" for head, _ in WRITTEN]
+    form = b"".join(parts) + b"--bound--\r\n"
+    names = PartNames(b"bound")
+    seen = [name for at in range(0, len(form), cut) for name in names.feed(form[at : at + cut])]
+    assert seen == [name for _, name in WRITTEN]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b'--b\ncontent-disposition: form-data; name="model"\n\nx',
+        b'--b \t\ncontent-disposition: form-data; name="model"\n\nx',
+        b'--b--\r\n--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nx',
+    ],
+)
+def test_what_only_some_servers_take_for_a_part_is_one(form: bytes) -> None:
+    assert PartNames(b"b").feed(form) == ["model"]
+
+
+def test_a_head_without_an_end_is_refused_before_it_fills_memory() -> None:
+    names = PartNames(b"b")
+    names.feed(b"--b\r\n" + b"x" * 10_000)
+    with pytest.raises(GatewayError):
+        names.feed(b"x" * 10_000)
