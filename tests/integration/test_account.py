@@ -9,7 +9,7 @@ import pytest
 
 from ai_gateway.telemetry.log import CallLine
 from tests.clients.conftest import start_gateway
-from tests.serving import answers, get, in_front_of, post, providing, serving
+from tests.serving import answers, get, in_front_of, post, providing, serving, streams
 
 CHAT = "/v1/chat/completions"
 ANSWER = json.dumps(
@@ -36,6 +36,67 @@ async def test_headers_tell_who_answered_what_it_cost_and_how_long_we_took() -> 
     assert got.headers["x-gateway-attempts"] == "1"
     assert got.headers["x-gateway-cost-usd"] == "0.0035"
     assert 0 < float(got.headers["x-gateway-overhead-ms"]) < 100
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_providers_own_word_on_the_cost_counts_where_it_is_known_to_be_true(
+    stream: bool,
+) -> None:
+    told = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100, "cost": 0.00123}
+    answer = ANSWER.replace(
+        b'"usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}',
+        b'"usage": ' + json.dumps(told).encode(),
+    )
+    script = answers(answer)
+    if stream:
+        chunk = {
+            "id": "c",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        }
+        last = {**chunk, "choices": [], "usage": told}
+        script = streams(
+            *(b"data: %b\n\n" % json.dumps(one).encode() for one in (chunk, last)),
+            b"data: [DONE]\n\n",
+        )
+    async with providing(script) as provider:
+        environ = {
+            **in_front_of(provider),
+            "OPENROUTER_API_KEY": "k",
+            "OPENROUTER_BASE_URL": provider.url,
+            "ADMIN_KEY": "an-admin-key-for-this-test",
+            "ACCESS": "open",
+        }
+        async with serving(environ) as running:
+            costs: dict[str, str] = {}
+            for model in ("openrouter/openai/gpt-4o", "openrouter/nobody/knows", "openai/gpt-4o"):
+                body = {
+                    "model": model,
+                    "stream": stream,
+                    "messages": [{"role": "user", "content": model}],
+                }
+                got = await post(running.url + CHAT, json.dumps(body).encode())
+                assert got.status == 200, got.body
+                async with asyncio.timeout(10):
+                    while (
+                        not (
+                            rows := json.loads(
+                                (
+                                    await get(
+                                        f"{running.url}/admin/calls?limit=1",
+                                        {"authorization": f"Bearer {environ['ADMIN_KEY']}"},
+                                    )
+                                ).body
+                            )["data"]
+                        )
+                        or rows[0]["requested_model"] != model
+                    ):
+                        await asyncio.sleep(0.05)
+                costs[model] = rows[0]["cost_usd"]
+    assert {name: float(cost) for name, cost in costs.items()} == {
+        "openrouter/openai/gpt-4o": 0.00123, "openrouter/nobody/knows": 0.00123, "openai/gpt-4o": 0.0035,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("given", ["with space", "x" * 200, "", "línea"])

@@ -47,6 +47,7 @@ class Catalogue:
             context_tokens=None if priced is None else priced.context,
             max_output_tokens=rule.max_output_tokens,
             prices=None if priced is None else priced.prices,
+            tells_cost=provider in self.providers and self.providers[provider].tells_cost,
             structured_output=rule.structured_output,
             reasoning=rule.reasoning,
             adaptive_thinking=rule.adaptive_thinking,

@@ -49,6 +49,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     prices: Prices | None = None
+    tells_cost: bool = False
+    """What the provider says an answer cost is what it charges."""
     structured_output: bool | None = None
     reasoning: bool | None = None
     adaptive_thinking: bool | None = None

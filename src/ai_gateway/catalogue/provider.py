@@ -52,6 +52,8 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     developer_role: bool = False
     stream_usage: bool = True
+    tells_cost: bool = False
+    """Its `usage.cost` is what it charges, in US dollars."""
     refused_fields: frozenset[str] = frozenset()
     renamed_fields: dict[str, str] = {}
     model_prefixes: tuple[str, ...] = ()
@@ -90,6 +92,7 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     developer_role: bool = False
     stream_usage: bool = True
+    tells_cost: bool = False
     refused_fields: frozenset[str] = frozenset()
     renamed_fields: dict[str, str] = {}
     model_prefixes: tuple[str, ...] = ()
@@ -189,6 +192,7 @@ def _provider(name: str, row: _Row) -> Provider:
         max_tokens_field=row.max_tokens_field,
         developer_role=row.developer_role,
         stream_usage=row.stream_usage,
+        tells_cost=row.tells_cost,
         refused_fields=row.refused_fields,
         renamed_fields=row.renamed_fields,
         model_prefixes=row.model_prefixes,

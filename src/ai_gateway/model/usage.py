@@ -1,5 +1,7 @@
 """What a call consumed, in tokens by kind."""
 
+from decimal import Decimal
+
 from msgspec import Struct
 
 
@@ -18,6 +20,9 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
     reasoning_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
+    told_cost: Decimal | None = None
+    """US dollars, where the answer itself says what it cost. Whether that is to be believed is the
+    catalogue's to say."""
 
     @property
     def total_tokens(self) -> int:

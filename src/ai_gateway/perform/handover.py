@@ -88,12 +88,16 @@ def estimate_account(
 
 
 def price(outcome: Outcome, asking: Asking) -> None:
-    """The answer's own price, and what is known of what was asked in vain beside it: a target that was
+    """The answer's own price, as the provider tells it where it is known to tell the truth, and what is known of what was asked in vain beside it: a target that was
     cancelled has read the prompt, by its own count about as many tokens as the one that answered."""
-    prices = asking.destination.facts.prices
-    if prices is None:
+    facts = asking.destination.facts
+    told = outcome.usage.told_cost
+    if facts.tells_cost and told is not None:
+        cost = told
+    elif facts.prices is not None:
+        cost = cost_of(outcome.usage, facts.prices)
+    else:
         return
-    cost = cost_of(outcome.usage, prices)
     for attempt, destination in asking.lost:
         if attempt.cost is None and destination.facts.prices is not None:
             read = Usage(input_tokens=outcome.usage.input_tokens)

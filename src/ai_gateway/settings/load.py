@@ -21,6 +21,8 @@ from .tree import Settings, SettingsError
 from .yaml_file import read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy")
+"""The names by which others are told of a proxy; curl's, and most SDKs'."""
 
 
 def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -60,6 +62,7 @@ class _Loader:
         traces, logs = self._traces(values), self._logs(values)
         self._check_audit(sections["audit_options"], logs)
         self._warn_of_near_misses()
+        self._warn_of_proxies()
         if self._found.problems:
             raise SettingsError(self._found.problems)
         return Settings(
@@ -116,6 +119,15 @@ class _Loader:
         if found is not None and found.warning is not None:
             self._found.warnings.append(found.warning)
         return found
+
+    def _warn_of_proxies(self) -> None:
+        """Where only a proxy leads outside, calls would fail without a word of why."""
+        for name in _PROXIES:
+            if self._found.environ.get(name):
+                self._found.warnings.append(
+                    f"{name} is not heeded: providers are called directly. Behind a proxy, set the "
+                    "providers' *_BASE_URL to an address that reaches them."
+                )
 
     def _check_workers(self, values: dict[str, Any]) -> None:
         """Several processes that each counted for themselves would let everything through twice."""

@@ -148,6 +148,16 @@ def test_near_misses_are_warned_of() -> None:
     assert "OPENAI_API_KEY" in text
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy"])
+def test_a_proxy_that_is_not_heeded_is_named_and_not_shown(name: str) -> None:
+    status, lines = check({name: "http://user:canary@proxy:3128"}, None)
+    assert status == 0
+    (warning,) = [line for line in lines if line.startswith("warning:")]
+    assert f"{name} is not heeded" in warning
+    assert "canary" not in warning
+    assert load_settings({name: ""}).warnings == ()
+
+
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
     environ = {
         "OPENAI_API_KEY": "canary-1",

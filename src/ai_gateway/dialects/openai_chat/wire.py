@@ -217,6 +217,12 @@ class WireUsage(Struct, frozen=True):
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
     """DeepSeek's name for cached tokens."""
+    cost: Raw = ABSENT
+    """OpenRouter's, in US dollars: what it charges itself. Others may mean other things by the name."""
+    is_byok: Raw = ABSENT
+    """Whether the model's own price, in `cost_details`, is charged to a key of one's own there.
+    openrouter.ai/docs/use-cases/usage-accounting"""
+    cost_details: Raw = ABSENT
 
 
 class ReasoningDetail(Struct, frozen=True):
