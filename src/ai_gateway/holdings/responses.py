@@ -7,7 +7,6 @@ the path of the call; until then they are in memory.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,8 +28,8 @@ from .store import GATEWAY, Held, HoldingStore, now
 
 _FLUSH_SECONDS = 0.05
 _SWEEP_SECONDS = 600.0
-_MOST_FRESH = 4096
-_MOST_PENDING = 50_000
+_MOST_WAITING = 50_000
+_MOST_BYTES = 64 * 1024 * 1024
 _ENDINGS = (b'"response.completed"', b'"response.incomplete"', b'"response.created"')
 
 
@@ -87,8 +86,11 @@ class ResponseKeeper:
         self._seconds = seconds
         self._strict = strict
         self._dropped = dropped
-        self._fresh: OrderedDict[str, Held] = OrderedDict()
-        self._pending: list[Held] = []
+        self._waiting: dict[str, Held] = {}
+        """Notes that are not written yet, by the response's id: the last of each."""
+        self._bytes = 0
+        """Of what waits."""
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -97,7 +99,7 @@ class ResponseKeeper:
 
     async def find(self, id: str, tenant: str) -> HeldResponse:
         """Raises GatewayError(not_found | unavailable)."""
-        held = self._fresh.get(id)
+        held = self._waiting.get(id)
         if held is None or held.tenant != tenant:
             try:
                 held = await self._store.find("response", id, tenant)
@@ -110,9 +112,10 @@ class ResponseKeeper:
         return decode_held.decode(held.data)
 
     async def forget(self, id: str) -> None:
-        self._fresh.pop(id, None)
-        self._pending = [held for held in self._pending if held.id != id]
-        await self._store.forget(id)
+        self._let_go(self._waiting.get(id))
+        # Not while it is being written: it would be there again.
+        async with self._writing:
+            await self._store.forget(id)
 
     async def follow(
         self, request: Request, reply: Reply, outcome: Outcome, caller: Caller
@@ -186,13 +189,12 @@ class ResponseKeeper:
         )
 
     def _note(self, held: Held) -> None:
-        self._fresh[held.id] = held
-        if len(self._fresh) > _MOST_FRESH:
-            self._fresh.popitem(last=False)
-        if len(self._pending) >= _MOST_PENDING:
+        self._let_go(self._waiting.get(held.id))
+        if len(self._waiting) >= _MOST_WAITING or self._bytes + len(held.data) > _MOST_BYTES:
             self._dropped(1)
             return
-        self._pending.append(held)
+        self._waiting[held.id] = held
+        self._bytes += len(held.data)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -201,25 +203,34 @@ class ResponseKeeper:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            if self._pending:
-                await self._flush()
+            await self._flush()
             if loop.time() - swept > _SWEEP_SECONDS:
                 swept = loop.time()
                 with suppress(DatabaseUnavailable):
                     await self._store.expire("response", now() - int(self._seconds))
 
     async def _flush(self) -> None:
-        batch, self._pending = self._pending, []
-        if not batch:
+        if not self._waiting:
             return
-        try:
-            await self._store.keep_all(batch)
-        except DatabaseUnavailable:
-            # Tried again with the next; past the bound they are counted and given up.
-            self._pending = [*batch, *self._pending][:_MOST_PENDING]
-        except Exception:
-            # A database that is half there, or a note it will not take: the next batch is its own.
-            self._dropped(len(batch))
+        async with self._writing:
+            batch = list(self._waiting.values())
+            try:
+                await self._store.keep_all(batch)
+            except DatabaseUnavailable:
+                # Tried again with the next; past the bound they are counted and given up.
+                return
+            except Exception:
+                # A database that is half there, or a note it will not take: the next batch is its own.
+                self._dropped(len(batch))
+        for held in batch:
+            self._let_go(held)
+
+    def _let_go(self, held: Held | None) -> None:
+        """Written, given up or overtaken. From then on the database alone says what there is: another
+        replica may have deleted it."""
+        if held is not None and self._waiting.get(held.id) is held:
+            del self._waiting[held.id]
+            self._bytes -= len(held.data)
 
 
 def _input_items(given: Raw) -> list[Raw]:
