@@ -15,6 +15,13 @@ hypothesis.settings.load_profile("gateway")
 __all__ = ["database", "figure", "postgresql"]
 
 
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "gateway", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("gateway")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in several processes, a file's stay together: what it starts is started once.
     Those marked `apart` are long and share nothing."""

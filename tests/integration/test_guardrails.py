@@ -264,3 +264,36 @@ async def _get(url: str) -> bytes:
     from tests.serving import get
 
     return (await get(url)).body
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"source": {"type": "text", "media_type": "text/plain", "data": EMAIL}},
+        {"source": {"type": "content", "content": EMAIL}},
+        {"source": {"type": "content", "content": [{"type": "text", "text": EMAIL}]}},
+        {"source": {"type": "text", "media_type": "text/plain", "data": "x"}, "title": EMAIL},
+        {"source": {"type": "text", "media_type": "text/plain", "data": "x"}, "context": EMAIL},
+    ],
+)
+async def test_a_document_that_is_text_is_read(document: dict[str, Any], tmp_path: Path) -> None:
+    part = {"type": "document", **document}
+    body = {
+        "model": "claude-sonnet-4-5", "max_tokens": 9,
+        "messages": [{"role": "user", "content": [part, {"type": "text", "text": "Look"}]}],
+    }  # fmt: skip
+    said = json.dumps(
+        {
+            "id": "m", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+            "content": [{"type": "text", "text": "seen"}], "stop_reason": "end_turn",
+            "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+        }
+    ).encode()  # fmt: skip
+    async with (
+        providing(answers(said)) as provider,
+        serving(in_front_of(provider), config(tmp_path, PII)) as running,
+    ):
+        got = await post(f"{running.url}/v1/messages", json.dumps(body).encode())
+        assert got.status == 200, got.body
+        assert EMAIL.encode() not in provider.got[0].body
+        assert b"[EMAIL_1]" in provider.got[0].body

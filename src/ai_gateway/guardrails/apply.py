@@ -16,6 +16,13 @@ Count = Callable[[str, Direction, Action | str], None]
 """`count(guardrail, direction, action)`: one call in which it found something, or failed."""
 
 
+_FAULTS = (
+    GatewayError, OSError, ValueError, TimeoutError, LookupError, TypeError, AttributeError,
+    ArithmeticError, RuntimeError,
+)  # fmt: skip
+"""How a guard that asks elsewhere, or a plugin, fails: at once or once awaited."""
+
+
 class Armed(Struct, frozen=True, kw_only=True):
     """A guardrail ready to be asked."""
 
@@ -98,12 +105,10 @@ class Inspector:
         return _apart(kept)
 
     async def _ask(self, one: Armed, passage: Passage) -> Sequence[Finding]:
-        found = one.guard.inspect(passage)
-        if not inspect.isawaitable(found):
-            return found
         try:
-            return await found
-        except (GatewayError, OSError, ValueError, TimeoutError):
+            found = one.guard.inspect(passage)
+            return await found if inspect.isawaitable(found) else found
+        except _FAULTS:
             self._count(one.name, self._direction, "failed")
             if one.fails_open:
                 self._noted.append(f"{one.name}=failed")

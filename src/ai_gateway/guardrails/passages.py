@@ -11,7 +11,17 @@ from msgspec import Struct
 from .guard import Role
 
 _TEXTS = frozenset(
-    {"text", "content", "system", "instructions", "input", "prompt", "output", "query"}
+    {
+        "text",
+        "content",
+        "system",
+        "instructions",
+        "input",
+        "prompt",
+        "output",
+        "query",
+        "refusal",
+    }
 )
 """Members that hold a text where their value is a string (or texts, where it is a list of strings)."""
 _ARGUMENTS = frozenset({"arguments", "partial_json"})
@@ -26,6 +36,8 @@ _PASSED_BY = frozenset(
         "input_audio", "logprobs", "reasoning", "thinking",
     }
 )  # fmt: skip
+_LABELS = frozenset({"title", "context"})
+"""What a document of Anthropic's is called, and what is told of it."""
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -75,6 +87,10 @@ def _walk(value: Any, role: Role, found: list[Slot]) -> None:
     role = _role_of(members, role)
     for name, inner in members.items():
         here: Role = "system" if name in _SYSTEM else role
+        if name == "source" and isinstance(inner, dict):
+            _walk_source(cast(dict[str, Any], inner), here, found)
+        elif name in _LABELS and isinstance(inner, str) and members.get("type") == "document":
+            found.append(Slot(members, name, here))
         if name in _PASSED_BY:
             continue
         if name in _FREE or (name == "input" and isinstance(inner, dict)):
@@ -87,6 +103,14 @@ def _walk(value: Any, role: Role, found: list[Slot]) -> None:
             _walk_texts(inner, here, found)  # pyright: ignore[reportUnknownArgumentType]
         else:
             _walk(inner, here, found)
+
+
+def _walk_source(source: dict[str, Any], role: Role, found: list[Slot]) -> None:
+    """Of a document of Anthropic's: it may be given as plain text, or as parts."""
+    if source.get("type") == "text" and isinstance(source.get("data"), str):
+        found.append(Slot(source, "data", role))
+    elif source.get("type") == "content":
+        _walk(source, role, found)
 
 
 def _walk_texts(items: list[Any], role: Role, found: list[Slot]) -> None:

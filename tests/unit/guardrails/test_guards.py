@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_gateway.guardrails.apply import Blocked
+from ai_gateway.guardrails.apply import Armed, Blocked, GuardFailed, Inspector
 from ai_gateway.guardrails.build import UnknownPlugin, build_guardrails
 from ai_gateway.guardrails.guard import Finding, Passage
 from ai_gateway.guardrails.guardrails import Guardrails
@@ -168,3 +168,42 @@ async def test_a_plugin_is_found_by_its_entry_point_and_given_its_options(
 def test_a_plugin_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownPlugin, match="quiet"):
         _build(monkeypatch, "quiet")
+
+
+class Faulty:
+    """A plugin that fails, at once or once awaited."""
+
+    def __init__(self, fault: Exception, *, later: bool) -> None:
+        self._fault = fault
+        self._later = later
+
+    def inspect(self, passage: Passage) -> Any:
+        if not self._later:
+            raise self._fault
+        return self._fail()
+
+    async def _fail(self) -> list[Finding]:
+        raise self._fault
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("fault", [KeyError("x"), TypeError("x"), OSError("x"), RuntimeError("x")])
+@pytest.mark.parametrize("fails_open", [False, True])
+async def test_a_plugin_that_fails_is_treated_as_its_operator_said(
+    fault: Exception, later: bool, fails_open: bool
+) -> None:
+    counted: list[str] = []
+    armed = Armed(
+        name="plugin", guard=Faulty(fault, later=later), on=("input",), action="block",
+        fails_open=fails_open,
+    )  # fmt: skip
+    inspector = Inspector(
+        [armed], "input", Vault(), [], lambda name, direction, action: counted.append(action)
+    )
+    passage = Passage("text", "user")
+    if fails_open:
+        assert await inspector.findings(passage) == []
+    else:
+        with pytest.raises(GuardFailed):
+            await inspector.findings(passage)
+    assert counted == ["failed"]
