@@ -14,6 +14,8 @@ from .faults import UpstreamFault
 _CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 _EARLY_SECONDS = 300.0
 """A token is renewed so long before it ends, so that none ends under way."""
+_AGAIN_SECONDS = 10.0
+"""Between a renewal that failed and the next, while the token of before is good."""
 
 
 class Signer(Protocol):
@@ -79,23 +81,33 @@ class GoogleSigner:
         self._credentials: Any = None
         self._header: list[tuple[bytes, bytes]] = []
         self._good_until = 0.0
+        self._renew_at = 0.0
         self._renewing: asyncio.Task[None] | None = None
 
     async def headers(self, url: str, body: bytes) -> list[tuple[bytes, bytes]]:
-        if time() >= self._good_until:
+        if time() >= min(self._renew_at, self._good_until):
             # Calls that come at once wait for one renewal.
             if self._renewing is None:
                 self._renewing = asyncio.get_running_loop().create_task(self._renew())
-            await asyncio.shield(self._renewing)
+            try:
+                await asyncio.shield(self._renewing)
+            except UpstreamFault:
+                # The token of before may still be good for a while: it is asked for again later.
+                if time() >= self._good_until:
+                    raise
         return self._header
 
     async def _renew(self) -> None:
         try:
             token, expires = await _on_thread(self._fetch)
+        except UpstreamFault:
+            self._renew_at = time() + _AGAIN_SECONDS
+            raise
         finally:
             self._renewing = None
         self._header = [(b"authorization", b"Bearer " + token.encode())]
-        self._good_until = expires - _EARLY_SECONDS
+        self._good_until = expires
+        self._renew_at = expires - _EARLY_SECONDS
 
     def _fetch(self) -> tuple[str, float]:
         import google.auth  # pyright: ignore
