@@ -272,6 +272,7 @@ async def open_gateway(
         holdings,
         keeps_content=settings.response_store_hours > 0,
         seconds=settings.response_store_hours * 3600 or 30 * 86_400,
+        most_bytes=settings.max_body_bytes,
         strict=opened.access.closed,
         dropped=metrics.counter("gateway_responses_not_kept_total").of().add,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI, BadRequestError, NotFoundError
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 
 from tests.integration.test_files_and_batches import two_tenants
 from tests.serving import Got, answers, providing, serving
@@ -183,3 +183,19 @@ async def test_what_must_not_be_stored_is_not(tmp_path: Path) -> None:
                 await client.responses.create(model=CLAUDE, input="x", previous_response_id=one.id)
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"canary-prompt" not in kept
+
+
+async def test_a_conversation_grows_no_further_than_a_request_may(tmp_path: Path) -> None:
+    settings = {"DATA_DIR": str(tmp_path), "MAX_BODY_BYTES": "20000"}
+    async with serving(settings) as running:
+        client = AsyncOpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0)
+        one = await client.responses.create(model=CLAUDE, input="x" * 9000)
+        two = await client.responses.create(
+            model=CLAUDE, input="y" * 300, previous_response_id=one.id
+        )
+        with pytest.raises(APIStatusError) as refused:
+            await client.responses.create(
+                model=CLAUDE, input="z" * 15_000, previous_response_id=two.id
+            )
+        assert refused.value.status_code == 413
+        assert refused.value.code == "conversation_too_large"

@@ -4,7 +4,7 @@ A provider's account is shared by every tenant, so whose a file or batch is, is 
 made; what is not the caller's is not found, and lists hold only what is.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from secrets import token_hex
 from typing import Any, cast
 from urllib.parse import parse_qs, quote
@@ -19,7 +19,7 @@ from starlette.requests import Request as HttpRequest
 
 from ai_gateway.access.access import Access
 from ai_gateway.dialects.strict_json import decode_object
-from ai_gateway.forward import ForwardReply, Headers, Passing, Upload
+from ai_gateway.forward import ForwardReply, Passing, Upload
 from ai_gateway.holdings.batch import BatchRequest, Job, decode_job, new_batch
 from ai_gateway.holdings.files import FileShelf, new_file_id
 from ai_gateway.holdings.responses import ResponseKeeper
@@ -32,6 +32,7 @@ from ai_gateway.storage.database import DatabaseUnavailable
 
 from .asgi import Receive, Scope
 from .body import read_body
+from .seen import LARGEST_SEEN, Seen, SeenReply
 from .uploads import BytesUpload, FormUpload, RawUpload
 
 HELD_PREFIXES = ("/v1/files", "/v1/batches", "/v1/responses/")
@@ -51,11 +52,7 @@ HELD_ROUTES = (
     ("get", "/v1/responses/{id}/input_items", None, "What a stored response was asked"),
 )
 """As documented: method, path, kind of body, summary."""
-_LARGEST_SEEN = 4 * 1024 * 1024
 _decode_batch = msgspec.json.Decoder(BatchRequest)
-
-Seen = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Looks at a provider's answer; gives what the caller gets."""
 
 
 class Holdings(Struct, frozen=True, kw_only=True):
@@ -102,7 +99,7 @@ class HeldEndpoint:
                 case ("GET", ("files", id, "content")):
                     await call.content(id)
                 case ("POST", ("batches",)):
-                    body = await read_body(receive, request.headers, _LARGEST_SEEN)
+                    body = await read_body(receive, request.headers, LARGEST_SEEN)
                     await call.make_batch(body)
                 case ("GET", ("batches", id)):
                     await call.one("batch", id, "GET")
@@ -360,7 +357,7 @@ class _HeldCall:
             provider=self.provider,
             credential=credential,
         )
-        reply = self._reply if seen is None else _SeenReply(self._reply, seen)
+        reply = self._reply if seen is None else SeenReply(self._reply, seen)
         await self._pipeline.forward(self.request, passing, self._outcome, reply)
 
     async def _answer(self, body: object) -> None:
@@ -399,48 +396,3 @@ def _shape(held: Held) -> dict[str, Any]:
 def _handed_on(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     given = headers.get(b"content-type")
     return {} if given is None else {"content-type": given.decode("latin-1")}
-
-
-class _SeenReply:
-    """Holds a JSON answer until it has been looked at; anything else goes on as it comes."""
-
-    def __init__(self, inner: ForwardReply, seen: Seen) -> None:
-        self._inner = inner
-        self._seen = seen
-        self._outcome: Outcome | None = None
-        self._headers: Headers = []
-        self._pieces: list[bytes] | None = None
-        self._size = 0
-
-    @property
-    def begun(self) -> bool:
-        return self._inner.begun
-
-    async def start(self, outcome: Outcome, headers: Headers) -> None:
-        if outcome.status == 200:
-            self._outcome, self._pieces = outcome, []
-            self._headers = [h for h in headers if h[0] != b"content-length"]
-        else:
-            await self._inner.start(outcome, headers)
-
-    async def piece(self, data: bytes) -> None:
-        if self._pieces is None:
-            await self._inner.piece(data)
-            return
-        self._size += len(data)
-        if self._size > _LARGEST_SEEN:
-            raise GatewayError("upstream", "The provider's answer is larger than can be checked.")
-        self._pieces.append(data)
-
-    async def end(self) -> None:
-        if self._pieces is not None:
-            assert self._outcome is not None
-            try:
-                answer = decode(b"".join(self._pieces), type=dict[str, Any])
-            except msgspec.DecodeError:
-                raise GatewayError("upstream", "The provider sent what is no answer.") from None
-            body = encode(await self._seen(answer))
-            length = (b"content-length", b"%d" % len(body))
-            await self._inner.start(self._outcome, [*self._headers, length])
-            await self._inner.piece(body)
-        await self._inner.end()

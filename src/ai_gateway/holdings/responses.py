@@ -76,14 +76,17 @@ class ResponseKeeper:
         *,
         keeps_content: bool,
         seconds: float,
+        most_bytes: int,
         strict: bool,
         dropped: Callable[[int], None],
     ) -> None:
-        """`keeps_content`: of what was translated. `strict`: what is not known to be the caller's is
+        """`keeps_content`: of what was translated. `most_bytes`: of a request with the conversation that
+        it continues. `strict`: what is not known to be the caller's is
         not found; else it is left to the provider. `dropped` counts notes that were lost."""
         self._store = store
         self._keeps_content = keeps_content
         self._seconds = seconds
+        self._most_bytes = most_bytes
         self._strict = strict
         self._dropped = dropped
         self._waiting: dict[str, Held] = {}
@@ -140,12 +143,26 @@ class ResponseKeeper:
             held = await self._previous(asked.previous_response_id, caller)
             if held is not None and held.items is not None:
                 items = [*held.items, *items]
-                request = replace(request, body=_expanded(request.body, items))
+                request = replace(request, body=self._expanded(request.body, items))
             elif held is not None:
                 outcome.pin = (held.provider, held.credential)
         if asked.store is False:
             return request, reply
         return request, _KeepingReply(reply, self, outcome, caller.tenant, items)
+
+    def _expanded(self, body: bytes, items: list[Raw]) -> bytes:
+        """Raises GatewayError(too_large): each turn adds to it, and each is kept whole."""
+        fields: dict[str, Any] = dict(_decode_fields.decode(body))
+        del fields["previous_response_id"]
+        expanded = encode({**fields, "input": items})
+        if len(expanded) > self._most_bytes:
+            raise GatewayError(
+                "too_large",
+                f"The conversation has grown beyond {self._most_bytes} bytes. Begin a new one.",
+                field="previous_response_id",
+                code="conversation_too_large",
+            )
+        return expanded
 
     async def _previous(self, id: str, caller: Caller) -> HeldResponse | None:
         try:
@@ -240,12 +257,6 @@ def _input_items(given: Raw) -> list[Raw]:
         content = [{"type": "input_text", "text": said}]
         return [Raw(encode({"type": "message", "role": "user", "content": content}))]
     return _decode_items.decode(text) if text[:1] == b"[" else []
-
-
-def _expanded(body: bytes, items: list[Raw]) -> bytes:
-    fields: dict[str, Any] = dict(_decode_fields.decode(body))
-    del fields["previous_response_id"]
-    return encode({**fields, "input": items})
 
 
 class _KeepingReply:

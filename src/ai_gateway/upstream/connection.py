@@ -253,7 +253,8 @@ class Connection(asyncio.Protocol):
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.complete:
+        if self.complete or self._headers_done:
+            # Trailers are no headers, and there may be any number of them.
             return
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):

@@ -39,7 +39,9 @@ class Store:
 
 
 def keeper(store: Any, lost: list[int]) -> ResponseKeeper:
-    return ResponseKeeper(store, keeps_content=True, seconds=60, strict=True, dropped=lost.append)
+    return ResponseKeeper(
+        store, keeps_content=True, seconds=60, most_bytes=1000, strict=True, dropped=lost.append
+    )
 
 
 def note(id: str, size: int = 10) -> Held:
