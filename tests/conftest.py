@@ -9,17 +9,12 @@ from tests.figures import figure
 from tests.postgresql import database, postgresql
 
 # How long an example takes says how busy the machine is, not whether it holds.
-hypothesis.settings.register_profile("gateway", deadline=None)
-hypothesis.settings.load_profile("gateway")
-
-__all__ = ["database", "figure", "postgresql"]
-
-
-# How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile(
     "gateway", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("gateway")
+
+__all__ = ["database", "figure", "postgresql"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -258,11 +258,9 @@ async def open_gateway(
         readiness.add(state.trouble)
     else:
         readiness.add_note(state.trouble)
-    spending = (
-        NoSpending()
-        if account is None
-        else LedgerSpending(account.queries, account.replayer.replay)
-    )
+    spending = NoSpending()
+    if account is not None:
+        spending = LedgerSpending(account.queries, account.replayer.replay)
     limits = limits_of(settings, state, spending, metrics, log)
     cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
     read_at_scrapes(metrics, Sources(client, cache, log, tracing, audit, account, webhooks))
