@@ -129,6 +129,7 @@ def away(server: PostgreSQL, how: str) -> AbstractContextManager[None]:
             return full(server)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", ["hung", "down", "read-only", "full"])
 async def test_calls_go_on_while_the_database_is_away(busy: Busy, how: str, figure: Figure) -> None:
     loop = asyncio.get_running_loop()
@@ -195,6 +196,7 @@ async def test_calls_go_on_while_the_database_is_away(busy: Busy, how: str, figu
     assert "gateway_ledger_lost_total 0" in metrics
 
 
+@pytest.mark.timing
 async def test_a_slow_database_slows_no_call_of_a_known_key(tmp_path: Path, figure: Figure) -> None:
     """Everything takes 200 ms longer each way, by a relay in between."""
     delay = [0.0]
