@@ -88,9 +88,11 @@ def key_of(prefix: str, number: int) -> str:
 
 def _insert_keys(path: Path, prefix: str, numbers: Sequence[int], *, tenants: bool) -> None:
     policy = json.dumps({"budgets": [{"per": "tenant", "amount": 1000000, "period": "month"}]})
-    database = sqlite3.connect(path, timeout=60)
     # The gateway answers calls with the file's keys before it has made its tables.
     until = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    database = sqlite3.connect(path, timeout=60)
     while not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'keys'").fetchall():
         if time.monotonic() > until:
             raise SystemExit("the gateway made no tables")

@@ -9,6 +9,7 @@ for the ratios.
 import argparse
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def _measure(
             print(f"{name} ...", end=" ", flush=True)
             try:
                 found = measure(bench)
-            except (SystemExit, subprocess.SubprocessError) as error:
+            except (SystemExit, subprocess.SubprocessError, OSError, sqlite3.Error) as error:
                 # The others are worth having; the page then says that this was not measured.
                 results.parts.pop(name, None)
                 failed.append(name)
