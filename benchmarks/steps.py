@@ -21,7 +21,7 @@ from types import FrameType
 import uvloop
 from tests.serving import serving
 
-from .everything import CONFIG, KEY
+from .features import CONFIG, KEY
 from .load import body_of
 from .upstream import start
 

@@ -202,6 +202,8 @@ UNCOUNTED: dict[str, tuple[str, ...]] = {
 def comparable(kept: Kept, caller: str) -> Kept:
     """What of an answer the caller's dialect has a place for."""
     usage = structs.replace(kept.usage, **dict.fromkeys(UNCOUNTED[caller], 0))
+    # What a provider says an answer cost is for the ledger; no other dialect has a place for it.
+    usage = structs.replace(usage, told_cost=None)
     if caller in ("openai_chat", "openai_responses"):
         written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
         usage = structs.replace(usage, cache_write_5m_tokens=written, cache_write_1h_tokens=0)

@@ -178,6 +178,7 @@ def test_text_says_all_that_json_says() -> None:
         answered_model="gpt-4o-2024", stop="length", saved=Decimal("0.1"), requested_model="m",
         usage=Usage(input_tokens=1, output_tokens=2, cache_read_tokens=3),
         trace=Trace(trace_id=1, span_id=2),
+        attempts=[("openai", "gpt-4o", "timeout"), ("groq", "llama", "reset")],
     )  # fmt: skip
     fields = json.loads(written("info", full, text=False)[0])
     assert set(fields) >= {*CallLine.__struct_fields__} - {"key_id"}
