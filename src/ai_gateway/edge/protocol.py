@@ -14,7 +14,9 @@ Conflicting or repeated `Content-Length` and `Transfer-Encoding` are refused by 
 """
 
 import asyncio
+import os
 import resource
+from contextlib import suppress
 from typing import Any
 
 import httptools
@@ -71,6 +73,12 @@ def _is_near_the_limit(transport: asyncio.Transport) -> bool:
     return transport.get_extra_info("socket").fileno() > most - most // _RESERVE
 
 
+def _take_what_came(transport: asyncio.Transport) -> None:
+    """A connection that is closed with its request unread is reset, and the caller never sees why."""
+    with suppress(OSError):
+        os.read(transport.get_extra_info("socket").fileno(), MAX_HEAD_BYTES)
+
+
 class GatewayProtocol(HttpToolsProtocol):
     carrier: asyncio.Task[Any] | None = None
     """The task that carries the call in hand, while its caller's leaving should cancel it."""
@@ -93,6 +101,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if _is_near_the_limit(transport):
+            _take_what_came(transport)
             self._refuse(*_NO_ROOM)
             return
         self._look_out()
