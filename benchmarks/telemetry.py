@@ -26,12 +26,13 @@ from ai_gateway.audit.words import WordIndex
 from ai_gateway.courier import Loss
 from ai_gateway.model.audit import Redaction
 from ai_gateway.model.call import Attempt, Caller, Outcome, Request, Target
+from ai_gateway.model.otlp import OtlpTarget
 from ai_gateway.model.usage import Usage
 from ai_gateway.reply import KeptReply
 from ai_gateway.storage.database import Database
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
-from ai_gateway.telemetry.otlp import OtlpSpans, OtlpTarget
+from ai_gateway.telemetry.otlp import OtlpSpans
 from ai_gateway.telemetry.sampling import Sampling
 from ai_gateway.telemetry.tracing import NOT_TRACED, Tracing
 

@@ -14,13 +14,14 @@ from ai_gateway.caching.cache import Cache, NoCache
 from ai_gateway.courier import Loss
 from ai_gateway.limits.limits import BudgetWarning, Limits, Spending
 from ai_gateway.limits.rules import GatewayRules
+from ai_gateway.model.otlp import OtlpTarget
 from ai_gateway.model.policy import RateLimit
 from ai_gateway.model.redis_address import RedisLogin
 from ai_gateway.routing.experiments import STOPS, Experiments
 from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.routing.watch import HINTS, breaker_watch, hint_of, take_hint
-from ai_gateway.settings.otlp import read_headers
+from ai_gateway.settings.otlp import OtlpEndpoint, read_headers
 from ai_gateway.settings.tree import Settings
 from ai_gateway.state.memory import MemoryState
 from ai_gateway.state.store import State
@@ -78,25 +79,29 @@ def tracing_of(
     if settings.traces is None:
         return Tracing(sampling, None, frozenset(settings.trace_propagate_to))
     # The SDK takes memory and time to import: only where there is somewhere to export to.
-    from ai_gateway.telemetry.otlp import OtlpSpans, OtlpTarget
+    from ai_gateway.telemetry.otlp import OtlpSpans
 
-    headers = "" if settings.otlp_headers is None else settings.otlp_headers.reveal()
     dropped = metrics.counter("gateway_traces_dropped_total")
     drops = {reason: dropped.of(reason) for reason in ("full", "failed", "closing")}
     exporter = OtlpSpans(
-        OtlpTarget(
-            endpoint=settings.traces.url,
-            protocol=settings.traces.protocol,
-            headers=read_headers(headers),
-            service_name=settings.service_name,
-            instance=f"{socket.gethostname()}:{os.getpid()}",
-        ),
+        _otlp_target(settings, settings.traces),
         __version__,
         exported=metrics.counter("gateway_traces_exported_total").of().add,
         lost=lambda reason, count: drops[reason].add(count),
         server_of=server_of,
     )
     return Tracing(sampling, exporter, frozenset(settings.trace_propagate_to))
+
+
+def _otlp_target(settings: Settings, endpoint: OtlpEndpoint) -> OtlpTarget:
+    headers = "" if settings.otlp_headers is None else settings.otlp_headers.reveal()
+    return OtlpTarget(
+        endpoint=endpoint.url,
+        protocol=endpoint.protocol,
+        headers=read_headers(headers),
+        service_name=settings.service_name,
+        instance=f"{socket.gethostname()}:{os.getpid()}",
+    )
 
 
 def audit_of(
@@ -115,19 +120,14 @@ def audit_of(
     )
 
     def otlp() -> Sink:
-        from ai_gateway.audit.otlp import LogsTarget, OtlpSink
+        from ai_gateway.audit.otlp import OtlpSink
 
         assert settings.logs is not None
-        headers = "" if settings.otlp_headers is None else settings.otlp_headers.reveal()
-        target = LogsTarget(
-            endpoint=settings.logs.url,
-            protocol=settings.logs.protocol,
-            headers=read_headers(headers),
-            service_name=settings.service_name,
-            instance=f"{socket.gethostname()}:{os.getpid()}",
-        )
         return OtlpSink(
-            target, __version__, written=counts.written["otlp"], lost=counts.lost["otlp"]
+            _otlp_target(settings, settings.logs),
+            __version__,
+            written=counts.written["otlp"],
+            lost=counts.lost["otlp"],
         )
 
     return OpenAudit(

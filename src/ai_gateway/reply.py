@@ -37,6 +37,33 @@ class Reply(Protocol):
     async def end(self) -> None: ...
 
 
+class PassingReply:
+    """Hands everything on. A step that must see some of it overrides that much."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    @property
+    def begun(self) -> bool:
+        return self._reply.begun
+
+    async def whole(
+        self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        await self._reply.whole(outcome, body, headers)
+
+    async def begin(self, outcome: Outcome) -> None:
+        await self._reply.begin(outcome)
+
+    async def piece(self, data: bytes) -> None:
+        await self._reply.piece(data)
+
+    async def end(self) -> None:
+        await self._reply.end()
+
+
 class KeptReply:
     """Nobody waits for it: it keeps what is said."""
 

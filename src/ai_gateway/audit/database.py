@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import astuple
 
-from ai_gateway.courier import Courier, Loss
+from ai_gateway.courier import Loss
 from ai_gateway.hash_chain import BEGINNING, Chain
 from ai_gateway.model.audit import AuditRecord
 from ai_gateway.storage.database import Database, DatabaseUnavailable
 
-from .jsonl import weight_of
 from .record import encode_fields
+from .sink import CourierSink
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,7 +38,7 @@ class Strange(Exception):
     come, and some of them where a record is what they will not have."""
 
 
-class DatabaseSink:
+class DatabaseSink(CourierSink):
     name = "database"
 
     def __init__(
@@ -55,18 +55,18 @@ class DatabaseSink:
         self._chain = Chain(key)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._away: str | None = None
-        self._courier: Courier[AuditRecord] = Courier(
-            "audit-database", self._deliver, most=_MOST_WAITING, batch=_BATCH, every=_EVERY,
-            lost=lost, weigh=weight_of, most_weight=_MOST_WEIGHT,
-        )  # fmt: skip
+        super().__init__(
+            self._deliver,
+            batch=_BATCH,
+            every=_EVERY,
+            lost=lost,
+            most=_MOST_WAITING,
+            most_weight=_MOST_WEIGHT,
+        )
 
     @property
     def trouble(self) -> str | None:
-        return self._away or self._courier.trouble
-
-    @property
-    def waiting(self) -> int:
-        return self._courier.waiting
+        return self._away or super().trouble
 
     @property
     def head(self) -> tuple[str, int, str]:
@@ -75,12 +75,6 @@ class DatabaseSink:
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-
-    def put(self, record: AuditRecord) -> None:
-        self._courier.put(record)
-
-    def close(self, seconds: float) -> None:
-        self._courier.close(seconds)
 
     def _deliver(self, records: list[AuditRecord]) -> None:
         """On the courier's thread; the database is spoken to on the loop."""

@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
-from ai_gateway.courier import Courier, Loss
+from ai_gateway.courier import Loss
 from ai_gateway.hash_chain import Chain, Verifier
 from ai_gateway.model.audit import AuditRecord, ChainReport
 
-_MOST_WAITING = 10_000
-_MOST_WEIGHT = 64 * 1024 * 1024
+from .sink import CourierSink
+
 _NAME = re.compile(r"audit-\d{8}T\d{6}-[0-9a-f]{16}\.jsonl")
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +34,7 @@ class _Id(Struct):
     id: str
 
 
-class JsonlSink:
+class JsonlSink(CourierSink):
     name = "jsonl"
 
     def __init__(
@@ -55,26 +55,10 @@ class JsonlSink:
         self._file: int | None = None
         self._size = 0
         self._chain = Chain(key)
-        self._courier: Courier[AuditRecord] = Courier(
-            "audit-jsonl", self._write, most=_MOST_WAITING, batch=256, every=0.2, lost=lost,
-            weigh=weight_of, most_weight=_MOST_WEIGHT,
-        )  # fmt: skip
-
-    @property
-    def trouble(self) -> str | None:
-        return self._courier.trouble
-
-    @property
-    def waiting(self) -> int:
-        return self._courier.waiting
-
-    def start(self) -> None: ...
-
-    def put(self, record: AuditRecord) -> None:
-        self._courier.put(record)
+        super().__init__(self._write, batch=256, every=0.2, lost=lost)
 
     def close(self, seconds: float) -> None:
-        self._courier.close(seconds)
+        super().close(seconds)
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -114,10 +98,6 @@ class JsonlSink:
         for old in files_in(self._directory)[: -self._keep]:
             old.unlink(missing_ok=True)
         return self._file
-
-
-def weight_of(record: AuditRecord) -> int:
-    return 2048 + len(record.request or "") + len(record.response or "")
 
 
 def files_in(directory: Path) -> list[Path]:

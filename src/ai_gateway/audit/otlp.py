@@ -1,46 +1,34 @@
 """Records as OTLP log records (imported where configured)."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from ai_gateway.courier import Courier, Loss
+from ai_gateway.courier import Loss
 from ai_gateway.model.audit import AuditRecord
+from ai_gateway.model.otlp import OtlpTarget
 
-from .jsonl import weight_of
+from .sink import CourierSink
 
-_MOST_WAITING = 10_000
-_MOST_WEIGHT = 64 * 1024 * 1024
 _CLOSING = 3.0
 _encode = msgspec.json.Encoder().encode
-
-
-class LogsTarget(Struct, frozen=True, kw_only=True):
-    endpoint: str
-    """HTTP: the whole URL (`http://host:4318/v1/logs`); gRPC: `http://host:4317`."""
-    protocol: Literal["http/protobuf", "grpc"]
-    headers: Mapping[str, str]
-    service_name: str
-    instance: str
 
 
 class RecordsNotTaken(Exception):
     """A delivery that the collector did not take."""
 
 
-class OtlpSink:
+class OtlpSink(CourierSink):
     name = "otlp"
 
     def __init__(
         self,
-        target: LogsTarget,
+        target: OtlpTarget,
         version: str,
         *,
         written: Callable[[int], None],
@@ -56,26 +44,10 @@ class OtlpSink:
             }
         )
         self._scope = InstrumentationScope("ai_gateway.audit", version)
-        self._courier: Courier[AuditRecord] = Courier(
-            "audit-otlp", self._send, most=_MOST_WAITING, batch=256, every=1.0, lost=lost,
-            weigh=weight_of, most_weight=_MOST_WEIGHT,
-        )  # fmt: skip
-
-    @property
-    def trouble(self) -> str | None:
-        return self._courier.trouble
-
-    @property
-    def waiting(self) -> int:
-        return self._courier.waiting
-
-    def start(self) -> None: ...
-
-    def put(self, record: AuditRecord) -> None:
-        self._courier.put(record)
+        super().__init__(self._send, batch=256, every=1.0, lost=lost)
 
     def close(self, seconds: float) -> None:
-        self._courier.close(min(seconds, _CLOSING))
+        super().close(min(seconds, _CLOSING))
         self._exporter.shutdown()
 
     def _send(self, records: list[AuditRecord]) -> None:
@@ -105,7 +77,7 @@ class OtlpSink:
         return ReadableLogRecord(log, self._resource, self._scope)
 
 
-def _exporter(target: LogsTarget) -> LogRecordExporter:
+def _exporter(target: OtlpTarget) -> LogRecordExporter:
     if target.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as Grpc
 

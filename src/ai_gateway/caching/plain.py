@@ -92,8 +92,7 @@ def plain_content(
                 return None
     except msgspec.DecodeError:
         return None
-    raw_messages = memoryview(fields["messages"])
-    told = bytes(raw_messages)
+    told = bytes(fields["messages"])
     if told.count(b'"role"') != len(messages) or told.count(b'"content"') != len(messages):
         return None
     turns: list[list[str]] = [["system", system]] if system else []

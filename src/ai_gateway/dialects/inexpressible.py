@@ -5,6 +5,21 @@ from collections.abc import Callable, Mapping
 from ai_gateway.model.chat import Chat
 from ai_gateway.model.errors import Untranslatable
 
+HARMLESS_EXTRAS: Mapping[str, tuple[bytes, ...]] = {
+    # Chat's and Responses' own that change nothing in the answer, whatever the value.
+    "metadata": (),
+    "prompt_cache_key": (),
+    "prompt_cache_retention": (),
+    "safety_identifier": (),
+    # Messages' own.
+    "betas": (),
+    "container": (),
+    "context_management": (),
+    "store": (b"false",),
+    "modalities": (b'["text"]',),
+}
+"""For `refuse_inexpressible`: what a provider that has no like of it is simply not told."""
+
 
 def refuse_inexpressible(
     chat: Chat,

@@ -11,7 +11,7 @@ from msgspec.json import decode, encode
 
 from ai_gateway.dialects.sse import ServerSentEvent, parse_events
 from ai_gateway.model.call import Outcome
-from ai_gateway.reply import Reply
+from ai_gateway.reply import PassingReply, Reply
 
 from .apply import Inspector, merged, replaced
 from .guard import OVERLAP, Finding, Passage
@@ -36,11 +36,11 @@ class _Window:
         """The last event that carried a piece of it, to be written again with what is held."""
 
 
-class GuardedReply:
+class GuardedReply(PassingReply):
     def __init__(
         self, inner: Reply, dialect: str, inspector: Inspector, vault: Vault, outcome: Outcome
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._dialect = dialect
         self._inspector = inspector
         self._vault = vault
@@ -48,19 +48,12 @@ class GuardedReply:
         self._windows: dict[Channel, _Window] = {}
         self._sequence = 0
 
-    @property
-    def begun(self) -> bool:
-        return self._inner.begun
-
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
     ) -> None:
         if outcome.status == 200 and outcome.request.operation == "chat":
             body = await self._edited(body)
-        await self._inner.whole(outcome, body, headers)
-
-    async def begin(self, outcome: Outcome) -> None:
-        await self._inner.begin(outcome)
+        await self._reply.whole(outcome, body, headers)
 
     async def piece(self, data: bytes) -> None:
         out: list[bytes] = []
@@ -70,13 +63,13 @@ class GuardedReply:
         finally:
             # What came before a refusal has passed, and the refusal is put behind it.
             if out:
-                await self._inner.piece(b"".join(out))
+                await self._reply.piece(b"".join(out))
 
     async def end(self) -> None:
         rest = await self._flush(())
         if rest:
-            await self._inner.piece(b"".join(rest))
-        await self._inner.end()
+            await self._reply.piece(b"".join(rest))
+        await self._reply.end()
 
     async def _edited(self, body: bytes) -> bytes:
         tree = decode(body)

@@ -21,7 +21,7 @@ from ai_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from ai_gateway.dialects.sse import parse_events
 from ai_gateway.model.call import Caller, Outcome, Request
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.reply import Reply
+from ai_gateway.reply import PassingReply, Reply
 from ai_gateway.storage.database import DatabaseUnavailable
 
 from .store import GATEWAY, Held, HoldingStore, now
@@ -259,7 +259,7 @@ def _input_items(given: Raw) -> list[Raw]:
     return _decode_items.decode(text) if text[:1] == b"[" else []
 
 
-class _KeepingReply:
+class _KeepingReply(PassingReply):
     """Sees the answer go out, and keeps it before its last byte has left."""
 
     def __init__(
@@ -270,32 +270,25 @@ class _KeepingReply:
         tenant: str,
         given: list[Raw],
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._keeper = keeper
         self._outcome = outcome
         self._tenant = tenant
         self._given = given
-
-    @property
-    def begun(self) -> bool:
-        return self._inner.begun
 
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
     ) -> None:
         if outcome.status == 200:
             self._keeper.keep(outcome, self._tenant, self._given, body)
-        await self._inner.whole(outcome, body, headers)
-
-    async def begin(self, outcome: Outcome) -> None:
-        await self._inner.begin(outcome)
+        await self._reply.whole(outcome, body, headers)
 
     async def piece(self, data: bytes) -> None:
         if any(mark in data for mark in _ENDINGS):
             for event in parse_events(data):
                 if any(mark in event.data[:200] for mark in _ENDINGS):
                     self._see(event.data)
-        await self._inner.piece(data)
+        await self._reply.piece(data)
 
     def _see(self, data: bytes) -> None:
         try:
@@ -303,6 +296,3 @@ class _KeepingReply:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
         self._keeper.keep(self._outcome, self._tenant, self._given, response)
-
-    async def end(self) -> None:
-        await self._inner.end()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from ai_gateway.model.call import Outcome
-from ai_gateway.reply import Reply
+from ai_gateway.reply import PassingReply, Reply
 
 from .record import is_accountable, record_of
 from .spool import Spool
@@ -38,26 +38,19 @@ class NoLedger:
         return
 
 
-class _RecordingReply:
-    __slots__ = ("_ledger", "_outcome", "_reply")
+class _RecordingReply(PassingReply):
+    __slots__ = ("_ledger", "_outcome")
 
     def __init__(self, ledger: Ledger, outcome: Outcome, reply: Reply) -> None:
+        super().__init__(reply)
         self._ledger = ledger
         self._outcome = outcome
-        self._reply = reply
-
-    @property
-    def begun(self) -> bool:
-        return self._reply.begun
 
     async def whole(
         self, outcome: Outcome, body: bytes, headers: Sequence[tuple[str, str]] = ()
     ) -> None:
         self._ledger.record(outcome)
         await self._reply.whole(outcome, body, headers)
-
-    async def begin(self, outcome: Outcome) -> None:
-        await self._reply.begin(outcome)
 
     async def piece(self, data: bytes) -> None:
         if self._outcome.complete:

@@ -130,20 +130,20 @@ _decode = Decoder(UsageRecord).decode
 
 
 def is_record(line: bytes) -> bool:
-    try:
-        _decode(line)
-    except (DecodeError, UnicodeDecodeError):
-        return False
-    return True
+    return _read(line) is not None
 
 
 def settled_at(line: bytes) -> float | None:
     """When the call of a line was over, in seconds since 1970; None for what is no record."""
+    record = _read(line)
+    return None if record is None else record.at / 1000 + record.duration_us / 1e6
+
+
+def _read(line: bytes) -> UsageRecord | None:
     try:
-        record = _decode(line)
+        return _decode(line)
     except (DecodeError, UnicodeDecodeError):
         return None
-    return record.at / 1000 + record.duration_us / 1e6
 
 
 def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:

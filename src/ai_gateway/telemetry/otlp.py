@@ -6,15 +6,15 @@ credentials, compression, retries and time-outs are the SDK's, and so are its OT
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-from msgspec import Struct
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 
 from ai_gateway.courier import Courier, Loss
 from ai_gateway.model.call import Outcome
+from ai_gateway.model.otlp import OtlpTarget
 
 from .encoding import Batches
 from .spans import Server, Value, spans_of
@@ -24,18 +24,6 @@ _MOST_WEIGHT = 64 * 1024 * 1024
 _BATCH = 256
 _EVERY = 1.0
 _SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
-
-
-class OtlpTarget(Struct, frozen=True, kw_only=True):
-    """Where telemetry goes."""
-
-    endpoint: str
-    """HTTP: the whole URL (`http://host:4318/v1/traces`); gRPC: `http://host:4317`."""
-    protocol: Literal["http/protobuf", "grpc"]
-    headers: Mapping[str, str]
-    """Often credentials."""
-    service_name: str
-    instance: str
 
 
 class ExportFailed(Exception):

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, encode
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
-from ai_gateway.dialects.inexpressible import refuse_inexpressible
+from ai_gateway.dialects.inexpressible import HARMLESS_EXTRAS, refuse_inexpressible
 from ai_gateway.dialects.signatures import own
 from ai_gateway.model.chat import Chat, OpaqueTool, Tool, ToolChoice
 from ai_gateway.model.content import (
@@ -51,18 +51,9 @@ _NOT_EXPRESSIBLE: dict[str, tuple[object, ...]] = {
     "presence_penalty": (0,),
 }
 _HARMLESS_EXTRAS: dict[str, tuple[bytes, ...]] = {
-    # Extras of Chat that change nothing in the answer; an empty tuple: whatever the value.
-    "metadata": (),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "safety_identifier": (),
+    **HARMLESS_EXTRAS,
     # Messages' own, on their way to another cloud's Claude.
-    "betas": (),
     "cache_control": (),
-    "container": (),
-    "context_management": (),
-    "store": (b"false",),
-    "modalities": (b'["text"]',),
 }
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 

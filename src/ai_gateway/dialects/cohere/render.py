@@ -4,7 +4,7 @@ from msgspec.json import encode
 
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
 from ai_gateway.dialects.first_call import NOTE as FIRST_CALL_NOTE
-from ai_gateway.dialects.inexpressible import refuse_inexpressible
+from ai_gateway.dialects.inexpressible import HARMLESS_EXTRAS, refuse_inexpressible
 from ai_gateway.dialects.shown_by_tools import with_shown_apart
 from ai_gateway.model.chat import Chat, OpaqueTool, Reasoning, Tool
 from ai_gateway.model.content import (
@@ -28,17 +28,6 @@ _NOT_EXPRESSIBLE: dict[str, tuple[object, ...]] = {
     "logprobs": (False,),
     "top_logprobs": (0,),
     "logit_bias": ({},),
-}
-_HARMLESS_EXTRAS: dict[str, tuple[bytes, ...]] = {
-    "metadata": (),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "safety_identifier": (),
-    "betas": (),
-    "container": (),
-    "context_management": (),
-    "store": (b"false",),
-    "modalities": (b'["text"]',),
 }
 _MOST_STOPS = 5
 _MOST_K = 500
@@ -71,7 +60,7 @@ class RequestRenderer:
 
     def render(self) -> Rendered:
         chat = self._chat
-        refuse_inexpressible(chat, _NOT_EXPRESSIBLE, _HARMLESS_EXTRAS, self._note)
+        refuse_inexpressible(chat, _NOT_EXPRESSIBLE, HARMLESS_EXTRAS, self._note)
         out: dict[str, object] = {
             "model": self._target.model,
             "messages": [

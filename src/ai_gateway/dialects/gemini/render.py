@@ -8,7 +8,7 @@ from msgspec.json import decode, encode
 from ai_gateway.dialects.arguments import as_object
 from ai_gateway.dialects.dialect import Rendered, RenderTarget
 from ai_gateway.dialects.first_call import NOTE as FIRST_CALL_NOTE
-from ai_gateway.dialects.inexpressible import refuse_inexpressible
+from ai_gateway.dialects.inexpressible import HARMLESS_EXTRAS, refuse_inexpressible
 from ai_gateway.dialects.signatures import is_marked, own
 from ai_gateway.model.chat import Chat, OpaqueTool, Tool, ToolChoice
 from ai_gateway.model.content import (
@@ -36,17 +36,6 @@ _NOT_EXPRESSIBLE: dict[str, tuple[object, ...]] = {
     "top_logprobs": (0,),
     "logit_bias": ({},),
 }
-_HARMLESS_EXTRAS: dict[str, tuple[bytes, ...]] = {
-    "metadata": (),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "safety_identifier": (),
-    "betas": (),
-    "container": (),
-    "context_management": (),
-    "store": (b"false",),
-    "modalities": (b'["text"]', b'["text"]'),
-}
 
 
 class _Turn(Struct):
@@ -66,7 +55,7 @@ class RequestRenderer:
 
     def render(self) -> Rendered:
         chat = self._chat
-        refuse_inexpressible(chat, _NOT_EXPRESSIBLE, _HARMLESS_EXTRAS, self._note)
+        refuse_inexpressible(chat, _NOT_EXPRESSIBLE, HARMLESS_EXTRAS, self._note)
         system, turns = self._split()
         out: dict[str, object] = {"contents": turns}
         if system:
