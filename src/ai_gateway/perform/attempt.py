@@ -16,7 +16,7 @@ from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.exchange import Converted, Exchange
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.model.call import Attempt, Outcome, Request
-from ai_gateway.model.trace import new_span_id, trace_headers
+from ai_gateway.model.trace import Trace, new_span_id, trace_headers
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.routing.keys import Door
 from ai_gateway.routing.quota import tells_quota, until_refill
@@ -186,10 +186,9 @@ class Asker:
         outcome.target = destination.target
         outcome.provider_dialect = destination.dialect
         where = door.stream_address if exchange.stream else door.address
-        headers = (
-            *_forwarded(destination, outcome.request),
-            *_traced(outcome, asking.attempt),
-        )
+        headers = _forwarded(destination, outcome.request) if destination.forwarded else ()
+        if outcome.trace is not None:
+            headers = (*headers, *_traced(outcome.trace, asking.attempt))
         request = UpstreamRequest(
             address=where,
             body=rendered.body,
@@ -318,17 +317,16 @@ async def _first(bridge: Bridge, stream: UpstreamStream) -> tuple[bytes, bool]:
             return data, False
 
 
-def _forwarded(destination: Destination, request: Request) -> list[tuple[bytes, bytes]]:
-    return [
+def _forwarded(destination: Destination, request: Request) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(
         (name, value)
         for name, default in destination.forwarded
         if (value := request.headers.get(name, default)) is not None
-    ]
+    )
 
 
-def _traced(outcome: Outcome, attempt: Attempt) -> tuple[tuple[bytes, bytes], ...]:
-    trace = outcome.trace
-    if trace is None or attempt.target.provider not in trace.told:
+def _traced(trace: Trace, attempt: Attempt) -> tuple[tuple[bytes, bytes], ...]:
+    if attempt.target.provider not in trace.told:
         return ()
     attempt.span_id = new_span_id()
     return trace_headers(trace, attempt.span_id)

@@ -51,6 +51,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     facts: ModelFacts
     forwarded: tuple[tuple[bytes, bytes | None], ...]
     """Headers of the caller's that concern the provider, and what is sent where it gives none."""
+    hashed: bytes
+    """What its name adds to a key where the two are hashed together."""
     input_usd: float | None = None
     output_usd: float = 0.0
     """For each token, up to an input of `first_tier` tokens; for choosing, never for the account."""
@@ -199,6 +201,7 @@ class Directory:
             doors.append(Door(at, key, streaming, credential.signer, vitals.rest(key)))
         return Destination(
             target=Target(provider=provider.label, model=upstream_model),
+            hashed=f"\0{provider.label}\0{upstream_model}".encode("utf-8", "surrogatepass"),
             doors=Doors(doors),
             vitals=vitals,
             dialect=endpoint.dialect,

@@ -16,11 +16,13 @@ from ai_gateway.model.errors import GatewayError
 from .strategies import Candidate
 
 _FEWEST_BYTES_PER_TOKEN = 2
-_MARKS = (
-    b'"tools"', b'"functions"', b"image", b"Image", b"document", b"file", b"inline", b"reason",
-    b"think", b"schema", b"Schema",
-)  # fmt: skip
-"""Without any of them no dialect asks for an ability; a look too many does no harm."""
+_MARKS = {
+    "tools": (b'"tools"', b'"functions"'),
+    "vision": (b"image", b"Image", b"document", b"file", b"inline"),
+    "reasoning": (b"reason", b"think"),
+    "structured_output": (b"schema", b"Schema"),
+}
+"""Without any of them no dialect asks for the ability; a look too many does no harm."""
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -61,7 +63,7 @@ def _seen(part: Part) -> bool:
 def shortcomings(facts: ModelFacts, needs: Needs) -> str | None:
     """What the model cannot do that the call needs; None where nothing speaks against it. Of what is
     not known nothing is assumed."""
-    for ability in ("tools", "vision", "reasoning", "structured_output"):
+    for ability in _MARKS:
         if getattr(needs, ability) and getattr(facts, ability) is False:
             return f"the model offers no {ability.replace('_', ' ')}"
     if facts.context_tokens is not None and needs.input_tokens > facts.context_tokens:
@@ -75,8 +77,8 @@ def shortcomings(facts: ModelFacts, needs: Needs) -> str | None:
 class Limits(Struct, frozen=True, kw_only=True):
     """What of a call must be known before its candidates can be told apart."""
 
-    abilities: bool
-    """One of them is known to lack an ability."""
+    marks: tuple[bytes, ...]
+    """What a call's body holds that asks for an ability which one of them is known to lack."""
     least_context: int | None
 
 
@@ -84,8 +86,11 @@ def limits_of(candidates: Sequence[Candidate]) -> Limits:
     facts = [c.destination.facts for c in candidates]
     contexts = [f.context_tokens for f in facts if f.context_tokens is not None]
     return Limits(
-        abilities=any(
-            False in (f.tools, f.vision, f.reasoning, f.structured_output) for f in facts
+        marks=tuple(
+            mark
+            for ability, marks in _MARKS.items()
+            if any(getattr(f, ability) is False for f in facts)
+            for mark in marks
         ),
         least_context=min(contexts, default=None),
     )
@@ -123,12 +128,14 @@ def _at_least(mine: Price | None, theirs: Price | None) -> bool:
 
 def needs_for(exchange: Exchange, body: bytes, limits: Limits) -> Needs:
     """Reads the call as far as its candidates differ in what they can do; mostly that is not at all."""
-    tight = (
-        limits.least_context is not None
-        and len(body) > limits.least_context * _FEWEST_BYTES_PER_TOKEN
-    )
-    telling = limits.abilities and any(mark in body for mark in _MARKS)
-    if not (tight or telling) or not isinstance(exchange, ChatExchange):
+    least = limits.least_context
+    if least is None or len(body) <= least * _FEWEST_BYTES_PER_TOKEN:
+        for mark in limits.marks:
+            if mark in body:
+                break
+        else:
+            return NOTHING
+    if not isinstance(exchange, ChatExchange):
         return NOTHING
     try:
         return needs_of(exchange.chat)

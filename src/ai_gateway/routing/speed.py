@@ -67,7 +67,7 @@ class Speed:
         if tokens > 0:
             self._per_token.observe(seconds / tokens, now)
 
-    def expected(self, tokens: int, now: float, *, stream: bool) -> float:
+    def expected(self, tokens: float, now: float, *, stream: bool) -> float:
         """Seconds an answer of so many tokens should take; 0 where nothing is known."""
         if (stream and self._first.known) or not self._whole.known:
             return self._first.at(now) + tokens * self._per_token.at(now)

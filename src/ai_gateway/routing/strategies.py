@@ -7,7 +7,7 @@ one: a function, its line in `STRATEGIES`, its name in `model/route.py`.
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from math import log
+from math import inf, log
 from random import Random
 
 from msgspec import Struct
@@ -48,6 +48,8 @@ StrategyFunction = Callable[[Order, Ask], Order]
 _TOKENS_UNKNOWN = 300.0
 _BUSY_SHARE = 0.1
 _ERROR_POWER = 3
+_UNPRICED = 1e9
+_HASHES = 2**64 + 1
 
 
 def priority(candidates: Order, ask: Ask) -> Order:
@@ -67,19 +69,27 @@ def round_robin(candidates: Order, ask: Ask) -> Order:
 
 def least_busy(candidates: Order, ask: Ask) -> Order:
     draw = ask.random.random
-    return sorted(candidates, key=lambda c: (c.destination.vitals.in_flight / c.weight, draw()))
+    scored: list[Scored] = []
+    for at, candidate in enumerate(candidates):
+        busy = candidate.destination.vitals.in_flight / candidate.weight
+        scored.append((busy, draw(), at))
+    return _least_first(scored, candidates)
 
 
 def fastest(candidates: Order, ask: Ask) -> Order:
     """The better of two drawn by chance (so that not all run to one at once), then by expectation."""
-    ordered = sorted(candidates, key=lambda c: seconds_expected(c, ask))
+    scored: list[Scored] = []
+    for at, candidate in enumerate(candidates):
+        scored.append((seconds_expected(candidate, ask), 0.0, at))
+    ordered = _least_first(scored, candidates)
     count = len(ordered)
     if count < 3:
         return ordered
-    first = int(ask.random.random() * count)
-    second = (first + 1 + int(ask.random.random() * (count - 1))) % count
-    best = ordered.pop(min(first, second))
-    return [best, *ordered]
+    draw = ask.random.random
+    first = int(draw() * count)
+    second = (first + 1 + int(draw() * (count - 1))) % count
+    ordered.insert(0, ordered.pop(min(first, second)))
+    return ordered
 
 
 def cheapest(candidates: Order, ask: Ask) -> Order:
@@ -93,38 +103,52 @@ def balanced(candidates: Order, ask: Ask) -> Order:
     cost^w * time^(1-w) / (1 - error rate)^3: a target twice as dear and half as slow is as good, at
     w = 1/2; one that fails a fifth of its calls must be twice as good otherwise.
     """
-    w = ask.cost_weight
-    costs = [cost_expected(c, ask) for c in candidates]
-    times = [seconds_expected(c, ask) for c in candidates]
-    cheapest_known = min((c for c in costs if 0 < c < _UNPRICED), default=1.0)
-    quickest_known = min((t for t in times if t > 0), default=1.0)
-    draw = ask.random.random
-    scored: list[tuple[float, float, Candidate]] = []
-    for candidate, cost, seconds in zip(candidates, costs, times, strict=True):
-        well = 1 - min(0.99, candidate.destination.vitals.error_rate(ask.now))
+    least_cost, least_seconds = _UNPRICED, inf
+    found: list[tuple[float, float]] = []
+    for candidate in candidates:
+        tokens = output_expected(candidate, ask)
+        cost, seconds = _cost(candidate, tokens, ask), _seconds(candidate, tokens, ask)
+        if 0 < cost < least_cost:
+            least_cost = cost
+        if 0 < seconds < least_seconds:
+            least_seconds = seconds
+        found.append((cost, seconds))
+    if least_cost == _UNPRICED:
+        # All are free, or without a price.
+        least_cost = 1.0
+    w, now, draw = ask.cost_weight, ask.now, ask.random.random
+    scored: list[Scored] = []
+    for at, (cost, seconds) in enumerate(found):
         # What nobody has asked yet counts as the best known: that is how it comes to be known.
-        money = max(cost, cheapest_known) / cheapest_known
-        time = max(seconds, quickest_known) / quickest_known
-        scored.append((money**w * time ** (1 - w) / well**_ERROR_POWER, draw(), candidate))
-    scored.sort(key=_score)
-    return [candidate for _, _, candidate in scored]
-
-
-def _score(scored: tuple[float, float, Candidate]) -> tuple[float, float]:
-    return scored[0], scored[1]
+        score = (cost / least_cost) ** w if cost > least_cost else 1.0
+        if seconds > least_seconds:
+            score *= (seconds / least_seconds) ** (1 - w)
+        errors = candidates[at].destination.vitals.error_rate(now)
+        if errors:
+            score /= (1 - min(0.99, errors)) ** _ERROR_POWER
+        scored.append((score, draw(), at))
+    return _least_first(scored, candidates)
 
 
 def sticky(candidates: Order, ask: Ask) -> Order:
     """Rendezvous hashing: a key keeps its target while that exists, and when one goes only its own
     keys move. Weights hold (Schindelhauer and Schomaker, 2005)."""
+    key = ask.key.encode("utf-8", "surrogatepass")
+    scored: list[Scored] = []
+    for at, candidate in enumerate(candidates):
+        digest = blake2b(key + candidate.destination.hashed, digest_size=8).digest()
+        number = int.from_bytes(digest, "big")
+        scored.append((-log((number + 1) / _HASHES) / candidate.weight, 0.0, at))
+    return _least_first(scored, candidates)
 
-    def score(candidate: Candidate) -> float:
-        target = candidate.destination.target
-        seed = f"{ask.key}\0{target.provider}\0{target.model}".encode("utf-8", "surrogatepass")
-        number = int.from_bytes(blake2b(seed, digest_size=8).digest(), "big")
-        return -log((number + 1) / (2**64 + 1)) / candidate.weight
 
-    return sorted(candidates, key=score)
+Scored = tuple[float, float, int]
+"""A score, what decides between equal ones, and the candidate's place as written."""
+
+
+def _least_first(scored: list[Scored], candidates: Order) -> list[Candidate]:
+    scored.sort()
+    return [candidates[at] for _, _, at in scored]
 
 
 STRATEGIES: dict[Strategy, StrategyFunction] = {
@@ -138,8 +162,6 @@ STRATEGIES: dict[Strategy, StrategyFunction] = {
     "sticky": sticky,
 }
 
-_UNPRICED = 1e9
-
 
 def output_expected(candidate: Candidate, ask: Ask) -> float:
     """Tokens: what the model's answers usually have, within the caller's limit."""
@@ -150,16 +172,22 @@ def output_expected(candidate: Candidate, ask: Ask) -> float:
 def seconds_expected(candidate: Candidate, ask: Ask) -> float:
     """0 where nothing is known. Calls under way make it longer: an answer that does not come tells of
     itself before it has come."""
-    vitals = candidate.destination.vitals
-    tokens = int(output_expected(candidate, ask))
-    alone = vitals.speed.expected(tokens, ask.now, stream=ask.stream)
-    return alone * (1 + vitals.in_flight * _BUSY_SHARE / candidate.weight)
+    return _seconds(candidate, output_expected(candidate, ask), ask)
 
 
 def cost_expected(candidate: Candidate, ask: Ask) -> float:
     """US dollars; `_UNPRICED` where no price is known."""
-    destination = candidate.destination
-    size = ask.input_tokens
+    return _cost(candidate, output_expected(candidate, ask), ask)
+
+
+def _seconds(candidate: Candidate, tokens: float, ask: Ask) -> float:
+    vitals = candidate.destination.vitals
+    alone = vitals.speed.expected(tokens, ask.now, stream=ask.stream)
+    return alone * (1 + vitals.in_flight * _BUSY_SHARE / candidate.weight)
+
+
+def _cost(candidate: Candidate, tokens: float, ask: Ask) -> float:
+    destination, size = candidate.destination, ask.input_tokens
     if size > destination.first_tier:
         prices = destination.facts.prices
         assert prices is not None
@@ -170,4 +198,4 @@ def cost_expected(candidate: Candidate, ask: Ask) -> float:
         return _UNPRICED
     else:
         per_input, per_output = destination.input_usd, destination.output_usd
-    return size * per_input + output_expected(candidate, ask) * per_output
+    return size * per_input + tokens * per_output

@@ -40,6 +40,7 @@ def candidate(
             render=RenderTarget(model="m"),
             facts=facts or ModelFacts(provider=name, name="m", prices=prices),
             forwarded=(),
+            hashed=name.encode(),
             input_usd=None if price is None else float(price[0]) / 1e6,
             output_usd=0.0 if price is None else float(price[1]) / 1e6,
         ),

@@ -6,7 +6,7 @@ import pytest
 
 from ai_gateway.catalogue.models import ModelFacts
 from ai_gateway.dialects.exchange import open_exchange
-from ai_gateway.routing.needs import conversation_key, limits_of, needs_for, shortcomings
+from ai_gateway.routing.needs import NOTHING, conversation_key, limits_of, needs_for, shortcomings
 
 from .candidates import candidate
 
@@ -43,6 +43,14 @@ def test_a_model_known_to_lack_an_ability_is_left_out(
     found = shortcoming(BLIND, **body)
     assert found is None if word is None else word in str(found)
     assert shortcoming(ModelFacts(provider="p", name="m"), **body) is None
+
+
+def test_a_call_is_read_only_where_an_ability_it_may_ask_for_is_lacking() -> None:
+    given = json.dumps({"model": "m", "messages": [USER], "tools": [TOOL]}).encode()
+    exchange = open_exchange("chat", "openai_chat", given, now=0)
+    thoughtless = ModelFacts(provider="p", name="m", reasoning=False)
+    assert needs_for(exchange, given, limits_of([candidate("a", facts=thoughtless)])) is NOTHING
+    assert needs_for(exchange, given, limits_of([candidate("a", facts=BLIND)])).tools
 
 
 def test_a_call_must_fit_the_context() -> None:

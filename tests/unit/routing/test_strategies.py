@@ -103,6 +103,13 @@ def test_balanced_moves_from_time_to_money_with_its_weight() -> None:
     assert chosen == ["quick", "quick", "cheap"]
 
 
+def test_balanced_takes_what_is_free_before_what_has_no_price() -> None:
+    free, unknown = candidate("free", price=("0", "0")), candidate("unknown")
+    for turn in range(20):
+        order = STRATEGIES["balanced"]([unknown, free], ask(turn=turn, input_tokens=100))
+        assert name_of(order[0]) == "free"
+
+
 def test_balanced_punishes_errors() -> None:
     good, bad = candidate("good", price=("2", "2")), candidate("bad", price=("1", "1"))
     for _ in range(20):
