@@ -13,11 +13,13 @@ RUN python -m venv /opt/build \
     && /opt/ai-gateway/bin/python -m pip install --require-hashes -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY scripts/trim_image.py scripts/
 ARG SOURCE_DATE_EPOCH=315532800
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /dist \
     && /opt/ai-gateway/bin/python -m pip install --no-index --no-deps /dist/*.whl \
     && /opt/ai-gateway/bin/python -m pip check \
     && /opt/ai-gateway/bin/python -m pip uninstall --yes pip \
+    && python scripts/trim_image.py /opt/ai-gateway/lib/python3*/site-packages \
     && /opt/ai-gateway/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/ai-gateway/lib
 # The bill of materials of what the image runs.
 RUN /opt/build/bin/cyclonedx-py environment --output-reproducible \

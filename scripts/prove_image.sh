@@ -71,5 +71,17 @@ echo "memory: $(grep VmRSS /proc/$serving/status | tr -s '\t ' ' ')"
 check=$(python3 -c 'import json, sys
 print(json.load(open(sys.argv[1]))["Docker"]["config"]["Healthcheck"]["Test"][3])' "$folder/image.json")
 echo "health check: $(inside python -c "$check" && echo passed)"
+# What the trimmed libraries are for: a signature for Bedrock, and nearest vectors.
+echo "signs for Bedrock: $(inside AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b python -c '
+import asyncio
+from ai_gateway.upstream.signing import AwsSigner
+headers = asyncio.run(AwsSigner(service="bedrock", region="eu-west-1").headers("https://x/y", b"{}"))
+print(dict(headers)[b"authorization"].split()[0].decode())')"
+echo "finds by meaning: $(inside python -c '
+from ai_gateway.caching.semantic.index import SEARCHED_IN_FULL, Item, VectorIndex, unit
+index = VectorIndex(2 * SEARCHED_IN_FULL)
+for n in range(SEARCHED_IN_FULL + 1):
+    index.add(Item(str(n), b"", "", 0.0), unit([1.0, n, n * n]))
+print(index.nearest(b"", unit([1.0, 7, 49]), 1)[0].item.key)')"
 kill -TERM "$serving"
 wait "$serving" && echo "end by SIGTERM: 0" || echo "end by SIGTERM: $?"

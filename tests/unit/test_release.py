@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 import urllib.request
 import venv
 import zipfile
@@ -57,6 +58,16 @@ def test_the_wheel_says_who_it_is(wheel: Path) -> None:
         assert f"ai_gateway-{__version__}.dist-info/licenses/LICENSE" in inside.namelist()
     assert "\nLicense-Expression: MIT\n" in about
     assert "\nRequires-Python: >=3.11\n" in about
+
+
+def test_the_wheel_needs_what_is_locked() -> None:
+    locked = [
+        line.split(" ;")[0]
+        for line in (ROOT / "requirements/run.in").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert sorted(declared) == sorted(locked)
 
 
 @pytest.mark.parametrize("target", ["wheel", "sdist"])
