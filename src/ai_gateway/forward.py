@@ -123,7 +123,7 @@ class _Watched:
             self._breaker.left(self._era)
         else:
             self._good = True
-            self._breaker.succeeded(now, self._era)
+            self._breaker.began(now, self._era)
             self._vitals.note(now, failed=False)
 
     def failed(self, fault: UpstreamFault) -> None:
@@ -132,12 +132,15 @@ class _Watched:
             self._told = True
             self._breaker.failed(now, self._era, connect=fault.cause == "connect")
         elif self._good:
+            self._good = False
             self._breaker.broke(now, self._era)
         self._vitals.note(now, failed=True)
 
     def end(self) -> None:
         """Where nothing was told by now, the caller left or sent what cannot be read."""
         self._vitals.in_flight -= 1
+        if self._good:
+            self._breaker.ended(self._era)
         if not self._told:
             self._breaker.left(self._era)
 

@@ -252,6 +252,31 @@ async def test_an_open_breaker_spares_the_target_and_the_caller(tmp_path: Path) 
         assert routed.counts() == [20, 40]
 
 
+async def test_streams_that_all_stall_open_the_breaker_whatever_went_well_before(
+    tmp_path: Path,
+) -> None:
+    well = True
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if well:
+            await GOOD_STREAM(got, writer)
+        else:
+            await streams(CHUNK)(got, writer)
+            await asyncio.sleep(30)
+
+    async with routing(tmp_path, [script, good("second")], IDLE_TIMEOUT="0.3") as routed:
+
+        async def call() -> bytes:
+            return (await post(routed.url + CHAT, asked(stream=True))).body
+
+        await asyncio.gather(*(call() for _ in range(60)))
+        well = False
+        broken = await asyncio.gather(*(call() for _ in range(20)))
+        assert all(b"upstream_timeout" in body for body in broken)
+        assert b"second" in await call()
+        assert routed.counts() == [80, 1]
+
+
 async def test_a_lone_target_with_an_open_breaker_is_answered_503_at_once(tmp_path: Path) -> None:
     async with routing(tmp_path, [refusal(500)], route="retries: 0") as routed:
         for _ in range(20):

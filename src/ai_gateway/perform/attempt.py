@@ -70,7 +70,7 @@ class Asking:
         """A stream's first piece is here, which proves the provider well; it may break later."""
         now = self._clock()
         vitals = self.destination.vitals
-        vitals.breaker.succeeded(now, self._era)
+        vitals.breaker.began(now, self._era)
         vitals.speed.began(now - self.started, now)
 
     def answered(self, tokens: int) -> None:
@@ -87,6 +87,7 @@ class Asking:
         """A stream that began has ended well, after so many seconds of waiting for its tokens."""
         now = self._clock()
         vitals = self.destination.vitals
+        vitals.breaker.ended(self._era)
         vitals.note(now, failed=False)
         vitals.speed.streamed(seconds, tokens, now)
         vitals.told_tokens(tokens)

@@ -5,7 +5,8 @@
                           +---any failure---+
 
 It opens at half or more failures of at least 20 calls within 10 s, or at 20 failures in a row (else the
-good calls from before a hard outage would keep it closed for seconds), or at 5 failed connects in a row. It
+good calls from before a hard outage would keep it closed for seconds), or at 20 streams cut in a row with
+none between that came whole, or at 5 failed connects in a row. It
 stays open for 5 s, and twice as long each time a probe fails, up to 60 s. Half-open lets 1 probe
 through, then 3 at once. What a caller did wrong never counts, and neither does the end of a call that
 entered in another state: news of an outage must not reopen what has just been found well. The clock is
@@ -44,12 +45,14 @@ class BreakerChange(Struct, frozen=True, kw_only=True):
 
 class Breaker:
     """`enter` before a call; if it lets it in, then exactly one of `succeeded`, `failed`, `left`, told
-    the era in which the call entered."""
+    the era in which the call entered; for a stream `began`, and later `ended` or `broke`."""
 
     __slots__ = (
         "_bad",
         "_bads",
         "_connects",
+        "_cuts",
+        "_cuts_since",
         "_good",
         "_goods",
         "_on_change",
@@ -81,6 +84,8 @@ class Breaker:
         self._connects = 0
         self._row = 0
         self._row_since = 0.0
+        self._cuts = 0
+        self._cuts_since = 0.0
         self._probes = 0
         self._passed = 0
         self._second = 0
@@ -113,6 +118,13 @@ class Breaker:
         return self.era
 
     def succeeded(self, now: float, era: int) -> None:
+        """A whole answer is here."""
+        if era == self.era:
+            self._cuts = 0
+            self.began(now, era)
+
+    def began(self, now: float, era: int) -> None:
+        """A stream's first piece is here: a success so far."""
         if era != self.era:
             return
         self._connects = self._row = 0
@@ -137,8 +149,13 @@ class Breaker:
         self._row += 1
         self._judge(now)
 
+    def ended(self, era: int) -> None:
+        """A stream that began came whole."""
+        if era == self.era:
+            self._cuts = 0
+
     def broke(self, now: float, era: int) -> None:
-        """A call that was told as succeeded failed after all: its stream was cut."""
+        """A stream that began failed after all: it was cut."""
         if era != self.era:
             return
         self._advance(now)
@@ -148,6 +165,10 @@ class Breaker:
         if self._good > 0:
             self._goods[slot] -= 1
             self._good -= 1
+        # Streams that begin well say nothing against a row of those that end badly.
+        if self._cuts == 0 or now - self._cuts_since >= WINDOW_SECONDS:
+            self._cuts, self._cuts_since = 0, now
+        self._cuts += 1
         self._judge(now)
 
     def left(self, era: int) -> None:
@@ -179,7 +200,7 @@ class Breaker:
         elif self.state == "closed":
             if self._connects >= CONNECT_FAILURES:
                 self._open(now, "connect")
-            elif self._row >= FAILURES_IN_A_ROW or (
+            elif max(self._row, self._cuts) >= FAILURES_IN_A_ROW or (
                 self._good + self._bad >= LEAST_CALLS
                 and self._bad >= (self._good + self._bad) * FAILURE_SHARE
             ):
@@ -187,12 +208,13 @@ class Breaker:
 
     def _open(self, now: float, cause: Cause) -> None:
         self.retry_at = now + self._open_seconds
-        self._probes = self._passed = self._connects = self._row = 0
+        self._probes = self._passed = self._connects = self._row = self._cuts = 0
         self._become("open", cause)
 
     def _close(self, why: Why = "recovered") -> None:
         self._open_seconds = FIRST_OPEN_SECONDS
-        self._probes = self._passed = self._connects = self._row = self._good = self._bad = 0
+        self._probes = self._passed = self._connects = self._row = self._cuts = 0
+        self._good = self._bad = 0
         self._goods = [0] * WINDOW_SECONDS
         self._bads = [0] * WINDOW_SECONDS
         self._become("closed", None, why)

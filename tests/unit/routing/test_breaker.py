@@ -138,9 +138,50 @@ def test_a_stream_that_breaks_counts_as_a_failure_and_no_longer_as_good() -> Non
     breaker = Breaker()
     for _ in range(20):
         era = breaker.enter(100)
-        breaker.succeeded(100, era)
+        breaker.began(100, era)
         breaker.broke(100, era)
     assert breaker.state == "open"
+
+
+def stream(breaker: Breaker, now: float, *, whole: bool) -> None:
+    era = breaker.enter(now)
+    breaker.began(now, era)
+    if whole:
+        breaker.ended(era)
+    else:
+        breaker.broke(now, era)
+
+
+def test_streams_that_are_all_cut_open_it_though_each_began_well() -> None:
+    breaker = Breaker()
+    for _ in range(2000):
+        stream(breaker, 100, whole=True)
+    for _ in range(19):
+        stream(breaker, 101, whole=False)
+    assert breaker.state == "closed"
+    stream(breaker, 101, whole=False)
+    assert (breaker.state, breaker.cause) == ("open", "failures")
+
+
+@pytest.mark.parametrize("whole", ["stream", "answer"])
+def test_a_row_of_cut_streams_ends_with_one_that_comes_whole(whole: str) -> None:
+    breaker = Breaker()
+    succeed(breaker, 100, 2000)
+    for _ in range(50):
+        for _ in range(19):
+            stream(breaker, 101, whole=False)
+        if whole == "stream":
+            stream(breaker, 101, whole=True)
+        else:
+            succeed(breaker, 101)
+    assert breaker.state == "closed"
+
+
+def test_cut_streams_far_apart_are_no_row() -> None:
+    breaker = Breaker()
+    for second in range(1000):
+        stream(breaker, second, whole=False)
+    assert breaker.state == "closed"
 
 
 @pytest.mark.parametrize("forced", ["open", "closed"])
