@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 from tests.postgresql import PostgreSQL
 from tests.serving import Running, ask, serving
 
+from ai_gateway.ledger.daily import sum_up
 from ai_gateway.ledger.store import roll_up_of
 from ai_gateway.storage.database import Database, database_url
 from ai_gateway.storage.tables import usage, usage_hourly
@@ -71,7 +72,8 @@ def _rows(postgresql: bool, first: int, last: int, records: int, now: int) -> st
 
 def _fill_postgresql(server: PostgreSQL, records: int) -> None:
     now = int(time() * 1000)
-    server.sql("ALTER TABLE usage SET UNLOGGED; ALTER TABLE usage_hourly SET UNLOGGED")
+    for table in ("usage", "usage_hourly", "usage_daily"):
+        server.sql(f"ALTER TABLE {table} SET UNLOGGED")
     server.sql("; ".join(f"DROP INDEX {index.name}" for index in _INDEXES))
     chunk = 1_000_000
     # Oldest first, as calls come.
@@ -96,7 +98,9 @@ _OF_SCOPE = {
 def _sum_up(server: PostgreSQL) -> None:
     """The sums that the ledger's own statement makes of a batch, a scope at a time: that of all ten million
     calls at once would be sorted on the disk for half an hour."""
-    server.sql("ALTER TABLE usage_hourly DROP CONSTRAINT usage_hourly_pkey")
+    server.sql(
+        "ALTER TABLE usage_hourly DROP CONSTRAINT usage_hourly_pkey; DROP INDEX usage_hourly_time"
+    )
     numbers = [c.name for c in usage_hourly.columns][9:]
     sums = ", ".join(f"SUM(COALESCE({name}, 0))" for name in numbers)
     for scope, whose in _OF_SCOPE.items():
@@ -111,7 +115,8 @@ def _sum_up(server: PostgreSQL) -> None:
         )
     key = "scope, tenant, subject, hour, provider, model"
     server.sql(
-        f"SET maintenance_work_mem = '2GB'; ALTER TABLE usage_hourly ADD CONSTRAINT usage_hourly_pkey PRIMARY KEY ({key})"
+        f"SET maintenance_work_mem = '2GB'; ALTER TABLE usage_hourly ADD CONSTRAINT usage_hourly_pkey PRIMARY KEY ({key}); "
+        "CREATE INDEX usage_hourly_time ON usage_hourly (scope, hour)"
     )
 
 
@@ -149,7 +154,6 @@ async def _filled(kind: str, records: int, directory: Path) -> AsyncGenerator[Ru
     url = database_url(environ.get("DATABASE_URL"), directory)
     database = Database(url)
     await database.open()
-    await database.close()
     started = perf_counter()
     if server is not None:
         await asyncio.to_thread(_fill_postgresql, server, records)
@@ -158,7 +162,14 @@ async def _filled(kind: str, records: int, directory: Path) -> AsyncGenerator[Ru
         await asyncio.to_thread(_fill_sqlite, directory / "gateway.db", records)
         with sqlite3.connect(directory / "gateway.db") as connection:
             (sums,) = connection.execute("SELECT count(*) FROM usage_hourly").fetchone()
-    print(f"{kind}: {records} calls, {sums} sums, made in {perf_counter() - started:.0f} s")
+    print(
+        f"{kind}: {records} calls, {sums} sums, made in {perf_counter() - started:.0f} s",
+        flush=True,
+    )
+    started = perf_counter()
+    days = await sum_up(database, time())
+    await database.close()
+    print(f"the sums of {days} days, made in {perf_counter() - started:.0f} s", flush=True)
     try:
         async with serving(environ) as running:
             yield running
@@ -221,7 +232,9 @@ async def _timed(running: Running, name: str, paths: list[str], rounds: int) -> 
         for path, got in zip(paths, answers, strict=True):
             assert got.status == 200, (path, got.body[:300])
     taken.sort()
-    print(f"{name:34} median {taken[len(taken) // 2]:8.1f} ms   worst {taken[-1]:8.1f} ms")
+    print(
+        f"{name:34} median {taken[len(taken) // 2]:8.1f} ms   worst {taken[-1]:8.1f} ms", flush=True
+    )
 
 
 def _dated(path: str, at: int) -> str:

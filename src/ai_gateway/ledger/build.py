@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .query import LedgerQueries
 
 _RETENTION_SECONDS = 3600.0
+_DAYS_FIRST_SECONDS, _DAYS_SECONDS = 60.0, 900.0
+"""When the sums of days are made."""
 _CLOSING_SECONDS = 5.0
 
 
@@ -53,6 +55,7 @@ class OpenLedger:
         self.ledger = Ledger(self.spool, price_version=settings.price_version)
         self.replayer = Replayer(self.spool, database, on_trouble=self._on_trouble, refused=lost)
         self._retaining: asyncio.Task[None] | None = None
+        self._summing_up: asyncio.Task[None] | None = None
 
         @cache
         def queries() -> "LedgerQueries":
@@ -65,10 +68,13 @@ class OpenLedger:
 
     def start(self) -> None:
         self.replayer.start()
-        self._retaining = asyncio.get_running_loop().create_task(self._retain())
+        loop = asyncio.get_running_loop()
+        self._retaining = loop.create_task(self._retain())
+        self._summing_up = loop.create_task(self._sum_up_days())
 
     async def close(self) -> None:
         await end(self._retaining)
+        await end(self._summing_up)
         await self.replayer.close(_CLOSING_SECONDS)
         self.spool.close()
 
@@ -101,3 +107,18 @@ class OpenLedger:
                 )
             except Exception as error:
                 self._on_event("error", "ledger_retention_failed", type(error).__name__)
+
+    async def _sum_up_days(self) -> None:
+        wait = _DAYS_FIRST_SECONDS
+        while True:
+            await asyncio.sleep(wait)
+            wait = _DAYS_SECONDS
+            try:
+                if not self._database.exists():
+                    continue
+                await self._database.open()
+                from .daily import sum_up
+
+                await sum_up(self._database, time())
+            except Exception as error:
+                self._on_event("error", "ledger_days_failed", type(error).__name__)

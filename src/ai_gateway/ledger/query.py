@@ -1,15 +1,16 @@
 """Reading the ledger: sums by hour, day, model..., what was spent since when, single calls.
 
-Sums come from the roll-ups, each scope from its own rows, so a tenant's month is as quick to add up as
-a key's, whatever the number of calls behind it.
+Sums come from the roll-ups, each scope from its own rows (`sums`), so a tenant's month is as quick to add
+up as a key's, whatever the number of calls behind it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, select
+from msgspec import structs
+from sqlalchemy import desc, func, select
 
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import (
@@ -20,7 +21,6 @@ from ai_gateway.model.usage_report import (
     LatencyReport,
     Scope,
     SimilarityReport,
-    Subject,
     UsageGroup,
     UsageReport,
     UsageSums,
@@ -30,26 +30,14 @@ from ai_gateway.storage.tables import usage_hourly
 
 from .cached import entries, similarities
 from .calls import EVERY_CALL, CallFilter, calls_page, newest_calls, one_call
+from .daily import whole_days
 from .latency import LatencyFilter, latency
 from .record import PICO, dollars
+from .sums import SUMS, Wanted, added_up, scope_for
+from .sums import since as sums_since
 
 _HOUR = 3600
-_DAY_HOURS = 24
 _MOST_GROUPS = 10_000
-_SUMS = (
-    "calls",
-    "errors",
-    "cached",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "audio_tokens",
-    "cost_pico",
-    "saved_pico",
-    "duration_us",
-)
 _of = usage_hourly.c
 
 
@@ -77,33 +65,22 @@ class LedgerQueries:
         tenant. `utc_offset`: hours from UTC by which days begin. Raises GatewayError for more groups
         than an answer can hold. `top`: so many groups alone, those that cost most first; the total is
         then that of the tenant or of all, whatever the groups are."""
-        columns = _grouping_columns(by, utc_offset)
-        sums: Any = [func.sum(_of[name]).label(name) for name in _SUMS]
-        filters = [
-            column == wanted
-            for column, wanted in ((_of.provider, provider), (_of.model, model))
-            if wanted is not None
-        ]
-        hours = (_hour(start), _hour_up(end))
-        finer = _scope_for(scope, by)
-        statement: Any = select(*columns, *sums).where(
-            *_which(finer, tenant, subject, *hours), *filters
-        )
-        if columns:
-            places = [c.name for c in columns]
-            statement = statement.group_by(*places)
-            if top is None:
-                statement = statement.order_by(*places).limit(_MOST_GROUPS + 1)
-            else:
-                dearest = (func.sum(_of.cost_pico).desc(), func.sum(_of.calls).desc())
-                statement = statement.order_by(*dearest, *places).limit(top)
+        finer = scope_for(scope, by)
+        wanted = Wanted(
+            scope=finer, tenant=tenant, subject=subject, hours=(_hour(start), _hour_up(end)), by=by,
+            provider=provider, model=model, utc_offset=utc_offset,
+        )  # fmt: skip
         # A call counts for each of its tags, so their sums do not add up to the total.
-        whole: Any = select(*sums).where(*_which(scope, tenant, subject, *hours), *filters)
+        apart = top is not None or (finer == "tag" and scope != "tag")
         async with self._database.read() as connection:
+            whole = await whole_days(connection, *wanted.days())
+            statement = _in_order(added_up(wanted, whole), by, top)
             rows = (await connection.execute(statement)).mappings().all()
             summed = rows
-            if top is not None or (finer == "tag" and scope != "tag"):
-                summed = (await connection.execute(whole)).mappings().all()
+            if apart:
+                total = structs.replace(wanted, scope=scope, by=())
+                whole = await whole_days(connection, *total.days())
+                summed = (await connection.execute(added_up(total, whole))).mappings().all()
         if len(rows) > _MOST_GROUPS:
             raise GatewayError(
                 "invalid_request",
@@ -111,8 +88,8 @@ class LedgerQueries:
                 field="group_by",
                 code="too_many_groups",
             )
-        groups = [_group(row, by) for row in rows] if columns else []
-        totals = {name: sum(int(row[name] or 0) for row in summed) for name in _SUMS}
+        groups = [_group(row, by) for row in rows] if by else []
+        totals = {name: sum(int(row[name] or 0) for row in summed) for name in SUMS}
         return UsageReport(
             scope=scope,
             tenant=tenant,
@@ -126,19 +103,19 @@ class LedgerQueries:
     async def running(self, tenant: str | None, since: int) -> UsageSums:
         """Since an hour (of the epoch)."""
         scope: Scope = "all" if tenant is None else "tenant"
-        statement = select(*[func.sum(_of[name]).label(name) for name in _SUMS]).where(
-            *_which(scope, tenant, "", since, None)
+        statement = select(*[func.sum(_of[name]).label(name) for name in SUMS]).where(
+            *sums_since(scope, tenant, "", since)
         )
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).mappings().one()
-        return UsageSums(**_readable({name: int(row[name] or 0) for name in _SUMS}))
+        return UsageSums(**_readable({name: int(row[name] or 0) for name in SUMS}))
 
     async def spent(
         self, scope: Scope, tenant: str, subject: str, since: float
     ) -> tuple[Decimal, int]:
         """(US dollars, tokens) since a time (seconds since the epoch, whole hours), as far as they
         are replayed: for budgets, when their own count is lost. `subject` is "" for a tenant."""
-        which = _which(scope, tenant, subject, int(since) // _HOUR, None)
+        which = sums_since(scope, tenant, subject, int(since) // _HOUR)
         statement = select(
             func.sum(_of.cost_pico), func.sum(_of.input_tokens + _of.output_tokens)
         ).where(*which)
@@ -185,53 +162,21 @@ class LedgerQueries:
         return await similarities(self._database, tenant, start=start)
 
 
-def _scope_for(scope: Scope, by: Collection[Grouping]) -> Scope:
-    """The roll-up that tells apart what is asked for."""
-    for subject in get_args(Subject):
-        if subject in by:
-            return subject
-    return "tenant" if scope == "all" and "tenant" in by else scope
-
-
-def _which(
-    scope: Scope, tenant: str | None, subject: str, first: int, last: int | None
-) -> list[ColumnElement[bool]]:
-    """The rows of the roll-up; `tenant` None: of every one."""
-    which = [_of.scope == scope, _of.hour >= first]
-    if scope == "all":
-        which += [_of.tenant == "", _of.subject == ""]
-    elif tenant is not None:
-        which.append(_of.tenant == tenant)
-    if scope == "tenant":
-        which.append(_of.subject == "")
-    elif subject:
-        which.append(_of.subject == subject)
-    if last is not None:
-        which.append(_of.hour < last)
-    return which
-
-
-def _grouping_columns(by: Sequence[Grouping], utc_offset: int) -> list[Any]:
-    columns: list[Any] = []
-    for grouping in by:
-        match grouping:
-            case "hour":
-                columns.append(_of.hour.label("start"))
-            case "day":
-                into_day = (_of.hour + utc_offset) % _DAY_HOURS
-                columns.append((_of.hour - into_day).label("start"))
-            case "key" | "user" | "route" | "tag":
-                columns.append(_of.subject.label(grouping))
-            case "provider" | "model" | "tenant":
-                columns.append(_of[grouping].label(grouping))
-    return columns
+def _in_order(statement: Any, by: Sequence[Grouping], top: int | None) -> Any:
+    """The groups by name, or the `top` dearest."""
+    if not by:
+        return statement
+    names = list(statement.selected_columns.keys())[: len(by)]
+    if top is None:
+        return statement.order_by(*names).limit(_MOST_GROUPS + 1)
+    return statement.order_by(desc("cost_pico"), desc("calls"), *names).limit(top)
 
 
 def _group(values: Mapping[Any, Any], by: Sequence[Grouping]) -> UsageGroup:
     named: dict[str, Any] = {name: values[name] for name in by if name not in ("hour", "day")}
     if "hour" in by or "day" in by:
         named["start"] = datetime.fromtimestamp(values["start"] * _HOUR, UTC)
-    return UsageGroup(**_readable({name: int(values[name] or 0) for name in _SUMS}), **named)
+    return UsageGroup(**_readable({name: int(values[name] or 0) for name in SUMS}), **named)
 
 
 def _readable(sums: dict[str, int]) -> dict[str, Any]:

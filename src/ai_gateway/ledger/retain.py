@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.storage.database import Database
-from ai_gateway.storage.tables import usage, usage_hourly
+from ai_gateway.storage.tables import usage, usage_daily, usage_days, usage_hourly
 
 _CHUNK = 2000
 _PAUSE = 0.05
@@ -31,11 +31,16 @@ async def let_go(database: Database, *, days: float, hourly_days: float, now: fl
                 break
             await asyncio.sleep(_PAUSE)
     if hourly_days:
-        oldest_hour = int((now - hourly_days * 86400) // 3600)
+        # By whole days, so that a day's sums stay those of its hours.
+        oldest_day = int((now - hourly_days * 86400) // 86400)
         async with database.write() as connection:
             if await _is_ours(connection):
-                old_sums = usage_hourly.c.hour < oldest_hour
-                await connection.execute(delete(usage_hourly).where(old_sums))
+                for old in (
+                    usage_hourly.c.hour < oldest_day * 24,
+                    usage_daily.c.day < oldest_day,
+                    usage_days.c.day < oldest_day,
+                ):
+                    await connection.execute(delete(old.left.table).where(old))
     return gone
 
 

@@ -17,6 +17,8 @@ _KEY = ["scope", "tenant", "subject", "hour", "provider", "model"]
 _SUMS = [c.name for c in usage_hourly.columns if c.name not in _KEY]
 _ADDED = ", ".join(f"{name} = usage_hourly.{name} + excluded.{name}" for name in _SUMS)
 _HOUR_MS = 3_600_000
+_DAY = "at / 86400000"
+"""Its sums, if it has them, are then no longer those of its hours (see `daily`)."""
 
 _MOST_TAGS = 8
 """Of a call that are summed up: a key's own come first."""
@@ -87,6 +89,11 @@ def _postgresql() -> list[TextClause]:
                 ORDER BY id
                 ON CONFLICT (id) DO NOTHING
                 RETURNING *
+            ), stale AS (
+                DELETE FROM usage_days WHERE day IN (
+                    SELECT day FROM usage_days WHERE day IN (SELECT {_DAY} FROM fresh)
+                    ORDER BY day FOR UPDATE
+                )
             )
             {roll_up_of("fresh", "postgresql")}
         """)
@@ -108,6 +115,7 @@ def _sqlite() -> list[TextClause]:
         ),
         text("DELETE FROM temp.fresh WHERE id IN (SELECT id FROM usage)"),
         text(roll_up_of("temp.fresh", "sqlite")),
+        text(f"DELETE FROM usage_days WHERE day IN (SELECT {_DAY} FROM temp.fresh)"),
         text(f"INSERT INTO usage ({_NAMES}) SELECT {_NAMES} FROM temp.fresh"),
     ]
 

@@ -160,9 +160,38 @@ usage_hourly = Table(
     Column("saved_pico", BigInteger, nullable=False),
     Column("duration_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("scope", "tenant", "subject", "hour", "provider", "model"),
+    Index("usage_hourly_time", "scope", "hour"),
 )
 """Sums of an hour (since the epoch), once for each scope that is asked for: `all`, `tenant`, `key`,
 `user`, `route`, `tag`. So a tenant's month is hours x models rows, however many users it has."""
+
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    Column("scope", String(8), nullable=False),
+    Column("by_model", Boolean, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    *(Column(c.name, BigInteger, nullable=False) for c in list(usage_hourly.columns)[6:]),
+    PrimaryKeyConstraint("scope", "by_model", "day", "tenant", "subject", "provider", "model"),
+    sqlite_with_rowid=False,
+)
+"""The same of a UTC day (since the epoch), made from its hours when it is over; and once more of all
+providers and models together, which those rows leave empty (`by_model` false). In order of time, so that
+the days of all users are read in one go."""
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("whole", Boolean, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+)
+"""Days that have sums in `usage_daily`, or are being given them; `whole`: these are those of its hours. A
+record that comes for such a day takes it out; the sums are then made anew. `turn`: whose making it is."""
 
 admin_audit = Table(
     "admin_audit",
