@@ -1,206 +1,85 @@
 """What callers notice while one of two providers fails, route by route, fault by fault.
 
     python -m benchmarks.reliability [faults|streams|breaker|splits|all] [CALLS] [STRATEGY ...]
+        [--table FILE] [--jobs N]
 
-One process holds the gateway, served as always over TCP, two or three scripted providers and the
+A process holds the gateway, served as always over TCP, two or three scripted providers and the
 callers. `faults` prints, for each upstream fault and strategy, the share of good answers, the attempts a
 call, and the 99th percentile beside that of two healthy providers; `streams` the same for streams, with
-the share of those that broke after their first byte and said so by an error event (`told`). `breaker` times opening and closing
-at 200 calls a second. `splits` shows where calls went, at what cost and in what time.
+the share of those that broke after their first byte and said so by an error event (`told`). Both write their rows
+into `--table` as they are found, and leave out those it has; `--jobs` runs so many strategies at once.
+`breaker` times opening and closing at 200 calls a second. `splits` shows where calls went, at what cost and in
+what time.
 """
 
+import argparse
 import asyncio
 import json
 import ssl
+import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import cast
 
 import trustme
 import uvloop
+from msgspec.structs import asdict
 
 from ai_gateway.app import open_gateway
 from ai_gateway.server import GatewayServer, listen
 from ai_gateway.settings.load import load_settings
 
-from .upstream import CHAT, CHAT_EVENTS
+from .fault_table import FaultTable, Row
+from .faulty import FAULTS, GOOD, STREAM_FAULTS, Provider, abort_connections, status_answer
 
 CALLERS = 20
-GOOD = CHAT
-_STREAM = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
-    % sum(map(len, CHAT_EVENTS))
-) + b"".join(CHAT_EVENTS)
-_OPEN_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-_ERROR_EVENT = b'data: {"error":{"message":"overloaded","type":"server_error","code":null}}\n\n'
-_LONG_LINE = b'data: {"id":"c","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+_WARM_UP = 500
 TOLD = 299
 """Stands for a stream that broke and said so."""
 
-
-def _status(status: int, *headers: str) -> bytes:
-    body = b'{"error":{"message":"no","type":"t","code":"x"}}'
-    lines = "".join(f"{h}\r\n" for h in headers)
-    head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{lines}content-length: "
-    return head.encode() + b"%d\r\n\r\n" % len(body) + body
-
-
-def _ok(body: bytes, kind: bytes = b"application/json", length: int | None = None) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n"
-    return head % (kind, len(body) if length is None else length) + body
-
-
-class Provider:
-    """Answers on one port, in the way it is told: bytes to send, or one of the words below."""
-
-    def __init__(self) -> None:
-        self.behaviour: Callable[[int], bytes | str] = lambda n: GOOD
-        self.delay = 0.0
-        self.calls = 0
-        self.port = 0
-        self._server: asyncio.Server | None = None
-
-    async def start(self, tls: ssl.SSLContext | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Connection(self), "127.0.0.1", self.port, ssl=tls
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-
-_connections: set["_Connection"] = set()
-
-
-class _Connection(asyncio.Protocol):
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
-        self._buffer = b""
-        self._stream = False
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        _connections.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        _connections.discard(self)
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._buffer[:end].lower()
-        at = head.find(b"content-length:")
-        size = int(head[at + 15 :].split(b"\r\n", 1)[0])
-        if len(self._buffer) < end + 4 + size:
-            return
-        body, self._buffer = self._buffer[end + 4 :], b""
-        self._provider.calls += 1
-        answer = self._provider.behaviour(self._provider.calls)
-        self._stream = b'"stream":true' in body
-        if answer == GOOD and self._stream:
-            answer = _STREAM
-        delay = self._provider.delay
-        if answer == "late":
-            answer, delay = (_STREAM if self._stream else GOOD), 3.0
-        if delay:
-            asyncio.get_running_loop().call_later(delay, self._send, answer)
-        else:
-            self._send(answer)
-
-    def _send(self, answer: bytes | str) -> None:
-        if self._transport is None or answer == "hang":
-            return
-        if answer == "reset":
-            self._transport.abort()
-        elif answer == "cut":
-            self._transport.write(_ok(CHAT[-400:], length=9000))
-            self._transport.close()
-        elif answer == "stall":
-            self._transport.write(_ok(b"{", length=9000))
-        elif answer == "huge":
-            self._transport.write(_ok(b"{" * 65536, length=100 * 2**20))
-        elif answer == "drip":
-            self._drip(_STREAM if self._stream else GOOD, 0)
-        elif answer == "stall after an event":
-            self._transport.write(_OPEN_STREAM + CHAT_EVENTS[0])
-        else:
-            assert isinstance(answer, bytes)
-            self._transport.write(answer)
-            if answer.startswith(_OPEN_STREAM):
-                self._transport.close()
-
-    def _drip(self, answer: bytes, at: int) -> None:
-        """One byte in each packet for a while, then the rest."""
-        if self._transport is None:
-            return
-        if at >= 64:
-            self._transport.write(answer[at:])
-            return
-        self._transport.write(answer[at : at + 1])
-        asyncio.get_running_loop().call_soon(self._drip, answer, at + 1)
-
-
-FAULTS: dict[str, Callable[[int], bytes | str]] = {
-    "1 refuses connections": lambda n: GOOD,  # its listener is closed instead
-    "18 no such host": lambda n: GOOD,  # its name leads nowhere instead
-    "19 TLS certificate of nobody": lambda n: GOOD,  # it shows one that nobody vouches for
-    "13 one byte a packet": lambda n: "drip",
-    "14 100 MB": lambda n: "huge",
-    "2 accepts, never answers": lambda n: "hang",
-    "3 first byte late (3 s)": lambda n: "late",
-    "4 stalls in the body": lambda n: "stall",
-    "5 resets": lambda n: "reset",
-    "9 200 with HTML": lambda n: _ok(b"<html>", b"text/html"),
-    "10 truncated JSON": lambda n: _ok(b'{"id":"x","choices":[{"mes'),
-    "11 wrong content-length": lambda n: "cut",
-    "15 429, retry-after 10^9": lambda n: _status(429, "retry-after: 1000000000"),
-    "15 429, retry-after garbage": lambda n: _status(429, "retry-after: soon"),
-    "16 500 in bursts of 50": lambda n: _status(500) if n // 50 % 2 == 0 else GOOD,
-    "16 503": lambda n: _status(503),
-    "16 529": lambda n: _status(529),
-    "17 every third fails": lambda n: _status(500) if n % 3 == 0 else GOOD,
-    "20 invalid UTF-8": lambda n: _ok(b'{"choices":[],"model":"\xff"}'),
-    "21 gzip unasked": lambda n: _ok(b"\x1f\x8b\x08\x00"),
-    "22 redirects elsewhere": lambda n: _status(302, "location: http://127.0.0.1:1/"),
-}
-STREAM_FAULTS: dict[str, Callable[[int], bytes | str]] = {
-    "1 refuses connections": lambda n: GOOD,
-    "2 accepts, never answers": lambda n: "hang",
-    "3 first byte late (3 s)": lambda n: "late",
-    "4 stalls after an event": lambda n: "stall after an event",
-    "5 resets": lambda n: "reset",
-    "6 closes within the first event": lambda n: _OPEN_STREAM + CHAT_EVENTS[0][:40],
-    "6 closes within a later event": lambda n: _OPEN_STREAM + CHAT_EVENTS[0] + CHAT_EVENTS[1][:40],
-    "7 no [DONE]": lambda n: _OPEN_STREAM + b"".join(CHAT_EVENTS[:-1]),
-    "8 error event first": lambda n: _OPEN_STREAM + _ERROR_EVENT,
-    "8 error event later": lambda n: _OPEN_STREAM + CHAT_EVENTS[0] + _ERROR_EVENT,
-    "9 200 with HTML": lambda n: _ok(b"<html>", b"text/html"),
-    "12 a line of 1 MB": lambda n: (
-        _OPEN_STREAM + _LONG_LINE % (b"x" * 2**20) + b"".join(CHAT_EVENTS)
-    ),
-    "13 one byte a packet": lambda n: "drip",
-    "15 429, retry-after 10^9": lambda n: _status(429, "retry-after: 1000000000"),
-    "16 503": lambda n: _status(503),
-    "17 every third fails": lambda n: _status(500) if n % 3 == 0 else GOOD,
-}
 STRATEGIES = ("priority", "weighted", "round-robin", "least-busy", "fastest", "cheapest", "balanced", "sticky")  # fmt: skip
+
+
+class Line:
+    """One caller's connection to the gateway, kept from call to call."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> bytes:
+        """Head and body, as far as they came."""
+        found = bytearray()
+        try:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = self._streams
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            found += head
+            lower = head.lower()
+            at = lower.find(b"content-length:")
+            if at >= 0:
+                found += await reader.readexactly(int(lower[at + 15 :].split(b"\r\n", 1)[0]))
+            elif b"transfer-encoding: chunked" in lower:
+                while size := int(await reader.readuntil(b"\r\n"), 16):
+                    found += (await reader.readexactly(size + 2))[:-2]
+                await reader.readexactly(2)
+            if b"connection: close" in lower:
+                self.close()
+        except (OSError, asyncio.IncompleteReadError):
+            self.close()
+        return bytes(found)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
 
 
 class Bench:
@@ -209,24 +88,18 @@ class Bench:
         self.providers = providers
         self.stream = False
 
-    async def call(self, model: str, user: str = "u") -> tuple[int, float, str]:
+    async def call(self, line: "Line", model: str, user: str) -> tuple[int, float, str]:
         """(status, seconds, provider); status 0 where the connection broke."""
         body = b'{"model":"%b","messages":[{"role":"user","content":"hello"}]%b}' % (
             model.encode(),
             b',"stream":true' if self.stream else b"",
         )
+        request = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"x-user-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (user.encode(), len(body), body)
+        )
         started = perf_counter()
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-                b"content-type: application/json\r\nx-user-id: %b\r\ncontent-length: %d\r\n\r\n%b"
-                % (user.encode(), len(body), body)
-            )
-            answer = await reader.read()
-            writer.close()
-        except OSError:
-            return 0, perf_counter() - started, ""
+        answer = await line.ask(request)
         head = answer.split(b"\r\n\r\n", 1)[0]
         at = head.find(b"x-gateway-provider: ")
         provider = head[at + 20 :].split(b"\r\n", 1)[0].decode() if at >= 0 else ""
@@ -242,9 +115,11 @@ class Bench:
 
         async def caller() -> None:
             nonlocal left
+            line = Line(self.port)
             while left > 0:
                 left -= 1
-                found.append(await self.call(model, f"user-{left % 500}"))
+                found.append(await self.call(line, model, f"user-{left % 500}"))
+            line.close()
 
         await asyncio.gather(*(caller() for _ in range(CALLERS)))
         return found
@@ -255,7 +130,9 @@ class Bench:
         out: list[tuple[float, int, float, str]] = []
 
         async def one(at: float) -> None:
-            status, took, provider = await self.call(model, f"user-{int(at * 1000) % 500}")
+            line = Line(self.port)
+            status, took, provider = await self.call(line, model, f"user-{int(at * 1000) % 500}")
+            line.close()
             out.append((at, status, took, provider))
 
         tasks: list[asyncio.Task[None]] = []
@@ -312,43 +189,58 @@ async def bench(count: int = 2, prices: str = "", first: str = "") -> AsyncGener
         await provider.stop()
 
 
-def _p99(seconds: list[float]) -> float:
-    return sorted(seconds)[len(seconds) * 99 // 100] * 1000
+def _p99(found: list[tuple[int, float, str]]) -> float:
+    """Milliseconds."""
+    return sorted(seconds for _, seconds, _ in found)[len(found) * 99 // 100] * 1000
 
 
 async def faults(
-    calls: int, strategies: tuple[str, ...] = STRATEGIES, *, stream: bool = False
-) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for strategy in strategies:
+    calls: int, strategies: Sequence[str], table: FaultTable | None, *, stream: bool = False
+) -> None:
+    what = "stream" if stream else "whole"
+    cells = [(s, f) for s in strategies for f in (STREAM_FAULTS if stream else FAULTS)]
+    for strategy, fault in cells:
+        if table is None or not table.has(what, fault, strategy, calls):
+            row = await _cell(strategy, fault, calls, stream=stream)
+            print(json.dumps(asdict(row)), flush=True)
+            if table is not None:
+                table.add(row)
+
+
+async def _cell(strategy: str, fault: str, calls: int, *, stream: bool) -> Row:
+    """What is usual is measured on the same gateway while both are well, where that can be."""
+    began = perf_counter()
+    first = {"18": "http://nowhere.invalid/v1", "19": "tls"}.get(fault.split(" ")[0], "")
+    usual = 0.0
+    if first:
         async with bench() as healthy:
             healthy.stream = stream
-            usual = _p99([s for _, s, _ in await healthy.many(strategy, min(calls, 1000))])
-        for fault, behaviour in (STREAM_FAULTS if stream else FAULTS).items():
-            first = {"18": "http://nowhere.invalid/v1", "19": "tls"}.get(fault.split(" ")[0], "")
-            async with bench(first=first) as running:
-                running.stream = stream
-                ill = running.providers[0]
-                await running.many(strategy, 40)
-                if fault.startswith("1 "):
-                    await ill.stop()
-                    for connection in list(_connections):
-                        connection.abort()
-                ill.behaviour = behaviour
-                before = sum(p.calls for p in running.providers)
-                found = await running.many(strategy, calls)
-                asked = sum(p.calls for p in running.providers) - before
-                row: dict[str, object] = {
-                    "strategy": strategy, "fault": fault, "calls": calls,
-                    "success_%": _share(found, 200),
-                    "upstream_a_call": round(asked / calls, 4),
-                    "added_p99_ms": round(_p99([s for _, s, _ in found]) - usual, 1),
-                }  # fmt: skip
-                if stream:
-                    row["told_%"] = _share(found, TOLD)
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-    return rows
+            await healthy.many(strategy, _WARM_UP)
+            usual = _p99(await healthy.many(strategy, _WARM_UP))
+    async with bench(first=first) as running:
+        running.stream = stream
+        ill = running.providers[0]
+        await running.many(strategy, _WARM_UP)
+        usual = usual or _p99(await running.many(strategy, _WARM_UP))
+        if fault.startswith("1 "):
+            await ill.stop()
+            abort_connections()
+        ill.behaviour = (STREAM_FAULTS if stream else FAULTS)[fault]
+        ill.calls = 0
+        asked_before = sum(p.calls for p in running.providers)
+        found = await running.many(strategy, calls)
+        asked = sum(p.calls for p in running.providers) - asked_before
+    return Row(
+        what="stream" if stream else "whole",
+        fault=fault,
+        strategy=strategy,
+        calls=calls,
+        good=_share(found, 200),
+        told=_share(found, TOLD),
+        asked=round(asked / calls, 4),
+        added_p99=round(_p99(found) - usual, 1),
+        seconds=round(perf_counter() - began, 1),
+    )
 
 
 def _share(found: list[tuple[int, float, str]], wanted: int) -> float:
@@ -363,7 +255,7 @@ async def breaker() -> dict[str, object]:
         async def outage() -> None:
             nonlocal told
             await asyncio.sleep(3)
-            ill.behaviour = lambda n: _status(500)
+            ill.behaviour = lambda n: status_answer(500)
             await asyncio.sleep(5)
             ill.behaviour = lambda n: GOOD
             told = float(ill.calls)
@@ -442,17 +334,44 @@ async def splits() -> list[dict[str, object]]:
         return rows
 
 
-async def main(part: str, calls: int, strategies: tuple[str, ...]) -> None:
+async def main(part: str, calls: int, strategies: Sequence[str], table: FaultTable | None) -> None:
     if part in ("breaker", "all"):
         print(json.dumps({"breaker": await breaker()}), flush=True)
     if part in ("splits", "all"):
         await splits()
     if part in ("faults", "all"):
-        await faults(calls, strategies)
+        await faults(calls, strategies, table)
     if part in ("streams", "all"):
-        await faults(calls, strategies, stream=True)
+        await faults(calls, strategies, table, stream=True)
+
+
+def _in_processes(part: str, calls: int, strategies: Sequence[str], table: Path, jobs: int) -> None:
+    """A process for each strategy, so many at once."""
+    command = [sys.executable, "-m", "benchmarks.reliability", part, str(calls)]
+
+    def run(strategy: str) -> None:
+        done = subprocess.run([*command, strategy, "--table", table], check=False)
+        if done.returncode:
+            print(f"{strategy}: {done.returncode}", file=sys.stderr)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run, strategies))
 
 
 if __name__ == "__main__":
-    asked = [*sys.argv[1:], *("all", "1000")[len(sys.argv) - 1 :]]
-    uvloop.run(main(asked[0], int(asked[1]), tuple(asked[2:]) or STRATEGIES))
+    parser = argparse.ArgumentParser(prog="benchmarks.reliability")
+    parser.add_argument("part", nargs="?", default="all",
+                        choices=("faults", "streams", "breaker", "splits", "all"))  # fmt: skip
+    parser.add_argument("calls", nargs="?", type=int, default=1000)
+    parser.add_argument("strategies", nargs="*", default=STRATEGIES)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    if given.jobs > 1:
+        if given.table is None or given.part not in ("faults", "streams"):
+            parser.error("--jobs goes with faults or streams, and --table")
+        FaultTable(given.table)
+        _in_processes(given.part, given.calls, given.strategies, given.table, given.jobs)
+    else:
+        kept = FaultTable(given.table) if given.table is not None else None
+        uvloop.run(main(given.part, given.calls, given.strategies, kept))
