@@ -172,8 +172,7 @@ async def open_gateway(
         reveal=lambda reference: resolve_secret(reference, environ).reveal(),
         on_event=database_event,
     )
-    if opened.follower is not None:
-        readiness.add_note(opened.follower.note)
+    readiness.add_note(opened.note)
     account = (
         OpenLedger(
             LedgerSettings(
@@ -271,7 +270,7 @@ async def open_gateway(
         keeps_content=settings.response_store_hours > 0,
         seconds=settings.response_store_hours * 3600 or 30 * 86_400,
         most_bytes=settings.max_body_bytes,
-        strict=opened.access.closed,
+        strict=lambda: opened.access.closed,
         dropped=metrics.counter("gateway_responses_not_kept_total").of().add,
     )
     pipeline = Pipeline(

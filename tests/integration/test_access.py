@@ -8,6 +8,7 @@ import pytest
 
 from ai_gateway.access.keys import hash_of, new_key
 from tests.integration.test_admin import ADMIN, ANSWER, ASKED, CHAT, admin, call, made
+from tests.integration.test_process import run
 from tests.serving import answers, ask, in_front_of, providing, serving
 
 YAML = f"""
@@ -147,3 +148,42 @@ async def test_a_flood_of_unknown_keys_leaves_known_ones_and_revocation_alone(
         answered = set[int]().union(*await asyncio.gather(*guessing))
         assert answered <= {401, 503}
         assert 401 in answered
+
+
+@pytest.mark.parametrize(("mode", "without"), [("auto", 401), ("until-keys", 401), ("open", 200)])
+async def test_the_first_key_counts_at_once_whoever_makes_it(
+    mode: str, without: int, tmp_path: Path
+) -> None:
+    """As from a shell beside a gateway that runs: `ai-gateway keys create`."""
+    environ = {"ACCESS": mode, "DATA_DIR": str(tmp_path)}
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), **environ}) as running,
+    ):
+        assert await call(running) == 200
+        key = (await asyncio.to_thread(run, "keys", "create", "mine", **environ)).stdout.strip()
+        wrong = "sk-gw-" + "x" * 49
+        async with asyncio.timeout(5):
+            while await call(running, wrong) != 401:
+                await asyncio.sleep(0.05)
+        assert await call(running, key) == 200
+        assert await call(running) == without
+        id = json.loads((await asyncio.to_thread(run, "keys", "list", **environ)).stdout)["id"]
+        await asyncio.to_thread(run, "keys", "disable", id, **environ)
+        async with asyncio.timeout(5):
+            while await call(running, key) != 401:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_budget_of_the_shells_refuses_when_it_is_spent(tmp_path: Path) -> None:
+    environ = {"DATA_DIR": str(tmp_path)}
+    async with (
+        providing(answers(ANSWER)) as provider,
+        serving({**in_front_of(provider), **environ}) as running,
+    ):
+        asked = ("keys", "create", "mine", "--budget", "0/day")
+        key = (await asyncio.to_thread(run, *asked, **environ)).stdout.strip()
+        async with asyncio.timeout(5):
+            while await call(running) != 401:
+                await asyncio.sleep(0.05)
+        assert await call(running, key) == 429

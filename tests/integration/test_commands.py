@@ -53,6 +53,9 @@ async def test_keys_made_in_the_shell_work_and_stop_working(
         (("keys", "create", "x", "--tag", "novalue"), 2, "tags"),
         (("keys", "create", "x", "--expires-in", "soon"), 2, "write it like 90d"),
         (("keys", "create", "x", "--policy", "{"), 2, "JSON"),
+        (("keys", "create", "x", "--budget", "10"), 2, "10/month"),
+        (("keys", "create", "x", "--budget", "-1/day"), 2, "10/month"),
+        (("keys", "create", "x", "--budget", "1/fortnight"), 2, "10/month"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -63,6 +63,21 @@ class Access:
         self._has_keys = self._has_keys or bool(static)
         self.closed = self.closed or closing
 
+    def take_keys(
+        self,
+        look_up: LookUp,
+        find: Callable[[str], Awaitable[KnownKey | None]],
+        tenant_policy: Callable[[str], Awaitable[Policy | None]],
+        *,
+        closing: bool,
+    ) -> None:
+        """Those that the database has come to hold; `closing`: from now on calls need a key."""
+        self._look_up = look_up
+        self._find_by_id = find
+        self._tenant_policy = tenant_policy
+        self._has_keys = True
+        self.closed = self.closed or closing
+
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         """Who asks, where that is known; None where it must be looked up.
 

@@ -1,7 +1,7 @@
 """Access as configured: which keys there are, where they are looked up, and whether one is needed."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ from ai_gateway.model.policy import UNRESTRICTED, Policy
 from ai_gateway.storage.database import Database, DatabaseUnavailable
 
 from .access import DEFAULT_TENANT, Access, LookUp
+from .first_key import FirstKey
 from .follow import Follower
 from .keys import hash_of
 from .known import KnownKey, KnownKeys
@@ -65,10 +66,16 @@ class OpenAccess:
         """Made when first used: it needs the database."""
         self.follower = follower
         """None where no key of the database can count."""
+        self.first_key: FirstKey | None = None
+        """Where none of the database counts yet."""
         self._settings = settings
         self._known = known
         self._held = held
         self._reveal = reveal
+
+    def note(self) -> str | None:
+        """What `/ready` says of the keys; None where all is well."""
+        return None if self.follower is None else self.follower.note()
 
     async def changed(self) -> None:
         """This replica forgets at once what it just changed; the others do within a second."""
@@ -93,6 +100,8 @@ class OpenAccess:
         return swap
 
     async def close(self) -> None:
+        if self.first_key is not None:
+            await self.first_key.close()
         if self.follower is not None:
             await self.follower.close()
 
@@ -135,6 +144,11 @@ async def open_access(
 
         return Administration(database, held.tenants)
 
+    def following(store: "KeyStore") -> Follower:
+        follower = Follower(store, known, stale_seconds=settings.stale_seconds, on_event=on_event)
+        follower.start()
+        return follower
+
     follower: Follower | None = None
     look_up = None
     store: KeyStore | None = None
@@ -144,10 +158,7 @@ async def open_access(
             closed = await _has_keys(store)
         if closed or settings.mode == "open":
             look_up = store.look_up
-            follower = Follower(
-                store, known, stale_seconds=settings.stale_seconds, on_event=on_event
-            )
-            follower.start()
+            follower = following(store)
     access = Access(
         closed=closed,
         static=static,
@@ -158,7 +169,7 @@ async def open_access(
         tenant_policy=None if store is None else store.tenant_policy,
         default_policy=policies.get(DEFAULT_TENANT, UNRESTRICTED),
     )
-    return OpenAccess(
+    opened = OpenAccess(
         access,
         settings,
         known,
@@ -168,6 +179,17 @@ async def open_access(
         follower=follower,
         sign_ins=_sign_ins(settings.issuers, store, reveal),
     )
+    if look_up is None:
+
+        def found(store: "KeyStore") -> None:
+            access.take_keys(store.look_up, store.find, store.tenant_policy, closing=by_keys)
+            opened.follower = following(store)
+            on_event("info", "keys_found", "calls need a key now" if by_keys else "")
+
+        make_store = partial(_key_store, database, policies)
+        opened.first_key = FirstKey(database, make_store, found, on_event)
+        opened.first_key.start()
+    return opened
 
 
 def _token_reader(issuers: Mapping[str, TokenIssuer], store: "KeyStore | None") -> LookUp | None:

@@ -12,7 +12,7 @@ from ai_gateway.access.access import DEFAULT_TENANT
 from ai_gateway.access.keys import hash_of
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.key import IssuedKey, Key, KeyChange, NewKey, NewTenant, Rotation
-from ai_gateway.model.policy import Policy
+from ai_gateway.model.policy import Budget, Policy
 from ai_gateway.settings.tree import Settings
 from ai_gateway.storage.database import Database, DatabaseUnavailable, database_url
 
@@ -39,6 +39,10 @@ def add_keys(commands: Any, config: argparse.ArgumentParser) -> None:
     create.add_argument("--expires-in", type=_duration, metavar="90d")
     create.add_argument("--model", action="append", default=[], metavar="PATTERN")
     create.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE")
+    create.add_argument(
+        "--budget", type=_budget, metavar="10/month",
+        help="the dollars it may spend in a day, week, month or in all (total)",
+    )  # fmt: skip
     create.add_argument("--policy", default="{}", metavar="JSON", help="rules, as the admin API's")
     create.set_defaults(run=_create)
     listing = actions.add_parser("list", parents=[config], help="list keys, a JSON line each")
@@ -120,6 +124,8 @@ async def _create(administration: "Administration", given: argparse.Namespace) -
     policy = _json(given.policy, dict[str, Any])
     if given.model:
         policy["models"] = given.model
+    if given.budget is not None:
+        policy["budgets"] = [*policy.get("budgets", []), given.budget]
     asked: dict[str, Any] = {
         "name": given.name, "tenant": given.tenant, "user": given.user, "role": given.role,
         "policy": policy, "tags": given.tag, "expires_in": given.expires_in,
@@ -215,6 +221,15 @@ def _json(text: str, kind: type[_Read]) -> _Read:
         raise
     except msgspec.DecodeError as error:
         raise msgspec.ValidationError(f"--policy is not JSON: {error}") from None
+
+
+def _budget(text: str) -> dict[str, str]:
+    amount, _, period = text.partition("/")
+    try:
+        msgspec.convert({"per": "key", "amount": amount, "period": period}, Budget)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError("write it like 10/month or 0.5/day") from None
+    return {"per": "key", "amount": amount, "period": period}
 
 
 def _duration(text: str) -> float:

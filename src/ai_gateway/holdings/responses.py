@@ -77,7 +77,7 @@ class ResponseKeeper:
         keeps_content: bool,
         seconds: float,
         most_bytes: int,
-        strict: bool,
+        strict: Callable[[], bool],
         dropped: Callable[[int], None],
     ) -> None:
         """`keeps_content`: of what was translated. `most_bytes`: of a request with the conversation that
@@ -132,7 +132,7 @@ class ResponseKeeper:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # The dialect says what is wrong with it.
             return request, reply
-        if self._strict and bytes(asked.conversation) != b"null":
+        if self._strict() and bytes(asked.conversation) != b"null":
             raise GatewayError(
                 "invalid_request",
                 "conversation: use previous_response_id; whose a conversation is, is not known here.",
@@ -168,7 +168,7 @@ class ResponseKeeper:
         try:
             return await self.find(id, caller.tenant)
         except GatewayError as error:
-            if error.kind != "not_found" or self._strict:
+            if error.kind != "not_found" or self._strict():
                 error.field = "previous_response_id"
                 raise
             return None

@@ -40,7 +40,12 @@ class Store:
 
 def keeper(store: Any, lost: list[int]) -> ResponseKeeper:
     return ResponseKeeper(
-        store, keeps_content=True, seconds=60, most_bytes=1000, strict=True, dropped=lost.append
+        store,
+        keeps_content=True,
+        seconds=60,
+        most_bytes=1000,
+        strict=lambda: True,
+        dropped=lost.append,
     )
 
 
