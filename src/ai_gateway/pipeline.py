@@ -37,7 +37,7 @@ from ai_gateway.routing.experiments import Experiments, assignment_key, variant_
 from ai_gateway.routing.gates import Gate
 from ai_gateway.routing.patterns import fits
 from ai_gateway.routing.resolved import Resolved
-from ai_gateway.routing.router import Router, pinned
+from ai_gateway.routing.router import Plan, Router, pinned
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 from ai_gateway.telemetry.tracing import NOT_TRACED, Tracing
@@ -139,16 +139,25 @@ class Pipeline:
                     _stage(outcome, "recall", begun)
                     return outcome
             begun = perf_counter()
-            admission = await self._admit(resolved, exchange, outcome, self._cache.look_up(asking))
+            # Limits of a model need the target before the cache is looked at; mostly that comes after.
+            planned: Plan | None = None
+            if resolved.is_route and self._limits.tells_targets_apart(caller):
+                planned = self._plan(resolved, exchange, request, outcome)
+            first = (resolved.candidates if planned is None else planned.order)[0]
+            admission = await self._limits.admit(
+                exchange,
+                first.destination.target,
+                resolved.dearest,
+                outcome,
+                self._cache.look_up(asking),
+            )
             _stage(outcome, "admit", begun)
             recalling = perf_counter()
 
             async def ask(exchange: Exchange, reply: Reply) -> None:
                 if asking is not None:
                     _stage(outcome, "recall", recalling)
-                plan = self._router.plan(resolved, exchange, request, caller)
-                if outcome.pin is not None:
-                    plan = pinned(plan, resolved, *outcome.pin)
+                plan = planned or self._plan(resolved, exchange, request, outcome)
                 await self._performer.perform(exchange, plan, outcome, reply)
 
             kept = None if admission is None else admission.value
@@ -326,11 +335,12 @@ class Pipeline:
         body = caller.render_error(error, outcome.request.id)
         await reply.whole(outcome, body, error.advice())
 
-    async def _admit(
-        self, resolved: Resolved, exchange: Exchange, outcome: Outcome, look_up: str | None
-    ) -> Admission | None:
-        first = resolved.candidates[0].destination.target
-        return await self._limits.admit(exchange, first, resolved.dearest, outcome, look_up)
+    def _plan(
+        self, resolved: Resolved, exchange: Exchange, request: Request, outcome: Outcome
+    ) -> Plan:
+        assert outcome.caller is not None
+        plan = self._router.plan(resolved, exchange, request, outcome.caller)
+        return plan if outcome.pin is None else pinned(plan, resolved, *outcome.pin)
 
     def _settle(self, outcome: Outcome, admission: Admission | None = None) -> None:
         if outcome.status == 0:

@@ -23,7 +23,7 @@ from ai_gateway.state.store import State, StateLost
 
 from .demand import NOTHING, Demand, demand_of
 from .refusal import amount, budget_refusal, in_flight_refusal, rate_refusal
-from .rules import GatewayRules, Rules, Sum, nano_dollars, rules_for
+from .rules import GatewayRules, Rules, Sum, nano_dollars, rules_for, tells_targets_apart
 
 _MOST_KEPT = 8192
 _MOST_RECOUNTS = 3
@@ -95,10 +95,15 @@ class Limits:
         self._warned = warned
         self._refuse_uncounted = refuse_uncounted
         self._clock = clock
-        self._kept: dict[tuple[str, str, str | None, str, str], Rules] = {}
+        self._own_by_target = tells_targets_apart(own.limits)
+        self._kept: dict[tuple[str, str, str | None, str, str, str | None], Rules] = {}
         self._told: set[str] = set()
         self._ids = count()
         self._prefix = f"{getrandbits(64):x}-"
+
+    def tells_targets_apart(self, caller: Caller) -> bool:
+        """Whether it matters to the caller's limits which of a route's targets its call goes to."""
+        return self._own_by_target or tells_targets_apart(caller.policy.limits)
 
     async def admit(
         self,
@@ -108,11 +113,12 @@ class Limits:
         outcome: Outcome,
         look_up: str | None = None,
     ) -> Admission | None:
-        """`exchange`: None where nothing is known of what the call may use. `target`: where the call would go first; `models`: all it may go to. Raises
+        """`exchange`: None where nothing is known of what the call may use. `target`: where the call would go first; `models`: all it may go to; `outcome.route` counts
+        as a name of the model too. Raises
         GatewayError(rate_limited | quota_exhausted | unavailable); None where nothing limits it."""
         caller = outcome.caller
         assert caller is not None
-        rules = self._rules(caller, target)
+        rules = self._rules(caller, target, outcome.route)
         if not rules.buckets and not rules.quotas and look_up is None:
             return None
         demand = NOTHING
@@ -181,7 +187,7 @@ class Limits:
 
     async def remaining(self, caller: Caller) -> list[Remaining]:
         """What is left of the caller's budgets; those nobody can tell are left out."""
-        rules = self._rules(caller, _ANYWHERE)
+        rules = self._rules(caller, _ANYWHERE, None)
         found: list[Remaining] = []
         for account in rules.sums:
             try:
@@ -193,14 +199,14 @@ class Limits:
             found.append(Remaining(account=account, used=used))
         return found
 
-    def _rules(self, caller: Caller, target: Target) -> Rules:
-        which = (caller.tenant, caller.user, caller.key_id, target.provider, target.model)
+    def _rules(self, caller: Caller, target: Target, route: str | None) -> Rules:
+        which = (caller.tenant, caller.user, caller.key_id, target.provider, target.model, route)
         rules = self._kept.get(which)
         if rules is not None and rules.policy is caller.policy and self._clock() < rules.until:
             return rules
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        rules = self._kept[which] = rules_for(self._own, caller, target, self._clock())
+        rules = self._kept[which] = rules_for(self._own, caller, target, route, self._clock())
         return rules
 
     async def _recounted(

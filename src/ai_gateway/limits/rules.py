@@ -21,6 +21,7 @@ from .periods import period_of
 Unit = Literal["requests", "tokens", "usd", "calls"]
 _PLAIN = "-._~@+ "
 """What a name may hold in a key beside letters and digits; the rest is escaped."""
+ANY_NAME = ("*",)
 NANO = 1_000_000_000
 """Dollars are counted in billionths, so that sums are whole numbers."""
 
@@ -66,19 +67,35 @@ class GatewayRules(Struct, frozen=True, kw_only=True):
     zone: ZoneInfo = ZoneInfo("UTC")
 
 
-def rules_for(own: GatewayRules, caller: Caller, target: Target, now: float) -> Rules:
+def tells_targets_apart(limits: Sequence[RateLimit]) -> bool:
+    """Whether it matters to any of them which of a route's targets a call goes to."""
+    return any(
+        limit.per in ("user_model", "provider")
+        or limit.models != ANY_NAME
+        or limit.providers != ANY_NAME
+        for limit in limits
+    )
+
+
+def rules_for(
+    own: GatewayRules, caller: Caller, target: Target, route: str | None, now: float
+) -> Rules:
+    """`target`: where the call goes first; `route`: the route it asked for, if it did."""
     policy = caller.policy
     limits: list[RateLimit] = []
     buckets: list[Bucket] = []
     replaced = {_kind(limit) for limit in policy.limits}
     for limit in policy.limits:
-        if _applies(limit, target):
+        model = _counted(limit, target, route)
+        if model is not None:
             limits.append(limit)
-            buckets.append(_bucket(limit, caller, target, shared=False))
+            buckets.append(_bucket(limit, caller, target.provider, model, shared=False))
     for limit in own.limits:
-        if _kind(limit) not in replaced and _applies(limit, target):
+        model = None if _kind(limit) in replaced else _counted(limit, target, route)
+        if model is not None:
             limits.append(limit)
-            buckets.append(_bucket(limit, caller, target, shared=limit.per == "provider"))
+            shared = limit.per == "provider"
+            buckets.append(_bucket(limit, caller, target.provider, model, shared=shared))
     sums = _sums(_budgets(own, policy.budgets), caller, now, own.zone)
     quotas = [one.quota for one in sums]
     if policy.max_in_flight is not None:
@@ -106,8 +123,14 @@ def whole(unit: str, amount: Decimal) -> int:
     return nano_dollars(amount) if unit == "usd" else int(amount)
 
 
-def _applies(limit: RateLimit, target: Target) -> bool:
-    return _matches(target.model, limit.models) and _matches(target.provider, limit.providers)
+def _counted(limit: RateLimit, target: Target, route: str | None) -> str | None:
+    """The name that a call is counted under, the model's or its route's; None where the limit does not
+    hold for it."""
+    if not _matches(target.provider, limit.providers):
+        return None
+    if _matches(target.model, limit.models):
+        return target.model
+    return route if route is not None and _matches(route, limit.models) else None
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -118,21 +141,21 @@ def _kind(limit: RateLimit) -> tuple[object, ...]:
     return limit.per, limit.unit, limit.models, limit.providers
 
 
-def _bucket(limit: RateLimit, caller: Caller, target: Target, *, shared: bool) -> Bucket:
+def _bucket(limit: RateLimit, caller: Caller, provider: str, model: str, *, shared: bool) -> Bucket:
     match limit.per:
         case "user":
             whose = f"user:{_name(caller.user)}"
         case "user_model":
-            whose = f"user:{_name(caller.user)}:model:{_name(target.model)}"
+            whose = f"user:{_name(caller.user)}:model:{_name(model)}"
         case "key":
             # Who comes without a key (a token, open mode) is held by name: no limit goes unheard.
             whose = f"key:{_name(caller.key_id)}" if caller.key_id else f"user:{_name(caller.user)}"
         case "tenant":
             whose = "tenant"
         case "provider":
-            whose = f"provider:{_name(target.provider)}"
+            whose = f"provider:{_name(provider)}"
     place = f"gw:{{{whose}}}" if shared else f"{_tenant(caller)}:{whose}"
-    only = "" if limit.models == limit.providers == ("*",) else f":{_only(limit)}"
+    only = "" if limit.models == limit.providers == ANY_NAME else f":{_only(limit)}"
     return Bucket(
         key=f"{place}:{limit.per}:{limit.unit}{only}",
         capacity=limit.capacity,

@@ -21,7 +21,7 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     capacity: Annotated[float, Meta(ge=0)]
     refill: Annotated[float, Meta(ge=0)]
     models: tuple[str, ...] = ("*",)
-    """The models, by the provider's name for them, that it holds for, as shell patterns."""
+    """The models, by the provider's name for them, or the routes that it holds for, as shell patterns."""
     providers: tuple[str, ...] = ("*",)
     """Likewise the providers."""
 
