@@ -35,7 +35,7 @@ def commands() -> list[tuple[str, str]]:
         for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 text = re.sub(r"\s+#.*$", "", line).strip()
-                text = re.sub(r"^([A-Z_]+=\S+ )+", "", text)
+                text = re.sub(r"^([A-Z_]+=[^\s$]+ )+|^[A-Z_]+=\$\(", "", text)
                 if text and not text.startswith(("#", "'", '"', "-")):
                     found.append((page.name, text))
     return found

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripts.first_steps import commands
 from scripts.generate_documents import DOCUMENTS
 
 from ai_gateway.edge.calls import CALL_ROUTES
@@ -72,9 +73,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 def curls() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    return [line for line in text.splitlines() if line.startswith("curl")]
+    return [line for line in commands("First answer") if line.startswith("curl")]
 
 
 def test_the_readme_has_its_three_curls() -> None:
