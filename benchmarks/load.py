@@ -35,6 +35,8 @@ def body_of(kind: str) -> bytes:
             given = {**chat, "stream": True, "stream_options": {"include_usage": True}}
         case "slow":
             given = {**chat, "model": "openai/gpt-4o-mini-slow", "stream": True}
+        case "first":
+            given = {**chat, "model": "openai/gpt-4o-mini-first", "stream": True}
         case "still":
             given = {**chat, "model": "openai/gpt-4o-mini-still", "stream": True}
         case "embeddings":
@@ -57,6 +59,7 @@ PATHS = {
     "chat": "/v1/chat/completions",
     "stream": "/v1/chat/completions",
     "slow": "/v1/chat/completions",
+    "first": "/v1/chat/completions",
     "still": "/v1/chat/completions",
     "claude": "/v1/chat/completions",
     "embeddings": "/v1/embeddings",

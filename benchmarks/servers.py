@@ -68,6 +68,13 @@ def upstream() -> Generator[str, None, None]:
         yield f"http://127.0.0.1:{UPSTREAM_PORT}"
 
 
+def migrate(environ: Mapping[str, str]) -> None:
+    """Makes the gateway's database, and ends."""
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), **environ}
+    command = [*PYTHON, "-m", "ai_gateway", "migrate"]
+    subprocess.run(command, check=True, cwd=ROOT, env=given, capture_output=True)
+
+
 @contextmanager
 def gateway(
     upstream_url: str,

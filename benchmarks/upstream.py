@@ -4,7 +4,7 @@
 
 `POST .../chat/completions` gives a 1.2 kB answer, or with `"stream":true` a stream; models whose name
 ends in `-slow` stream an event every 50 ms for as long as `SLOW_EVENTS` lasts, those in `-still` one event
-and then nothing until the caller goes. `POST .../messages` does
+and then nothing until the caller goes, those in `-first` one event and 20 ms later the rest. `POST .../messages` does
 the same in Anthropic's dialect, `POST .../embeddings` gives a vector of 1,536 numbers in base64.
 """
 
@@ -113,6 +113,9 @@ CHAT_EVENTS = [
     b"data: [DONE]\n\n",
 ]
 SLOW_EVENT = _chat_event({"content": "word "})
+FIRST_PAUSE = 0.02
+_CHUNKS = [_chunk(event) for event in CHAT_EVENTS]
+"""Made once: what is measured is the gateway, not its provider."""
 
 
 class Upstream(asyncio.Protocol):
@@ -163,16 +166,23 @@ class Upstream(asyncio.Protocol):
             if b"-still" in body:
                 self._transport.write(_STREAM_HEAD + _chunk(SLOW_EVENT))
                 return
-            chunks = [_chunk(event) for event in CHAT_EVENTS]
+            if b"-first" in body:
+                self._transport.write(_STREAM_HEAD + _CHUNKS[0])
+                asyncio.get_running_loop().call_later(FIRST_PAUSE, self._stream, 1)
+                return
             self._transport.write(_STREAM_HEAD)
-            # Written event by event, as providers do; the kernel may still join them.
-            for chunk in chunks:
-                self._transport.write(chunk)
-            self._transport.write(b"0\r\n\r\n")
+            self._stream(0)
         elif path.endswith(b"/messages"):
             self._transport.write(MESSAGES)
         else:
             self._transport.write(CHAT)
+
+    def _stream(self, first: int) -> None:
+        """Event by event, as providers do; loop and kernel may still join them."""
+        assert self._transport is not None
+        for chunk in _CHUNKS[first:]:
+            self._transport.write(chunk)
+        self._transport.write(b"0\r\n\r\n")
 
     async def _slowly(self) -> None:
         assert self._transport is not None

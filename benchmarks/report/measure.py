@@ -32,8 +32,13 @@ class Bench:
         self.seconds = 1.0 if quick else 2.0
 
     @contextmanager
-    def gateway(self, which: str, **more: str) -> Generator[int, None, None]:
+    def gateway(
+        self, which: str, *, migrated: bool = False, **more: str
+    ) -> Generator[int, None, None]:
+        """`migrated`: over a database that `ai-gateway migrate` has made, as where it is deployed."""
         environ = self.sets.environ(which, **more)
+        if migrated:
+            servers.migrate(environ)
         with servers.gateway(self.upstream, key=KEY, environ=environ) as (pid, _):
             yield pid
 
@@ -101,8 +106,8 @@ def stream(bench: Bench) -> Figures:
                 got, cpu = bench.ask(pid, "stream", 32, fresh=True)
                 found[f"{which}/chunks"].append(got.per_second * events)
                 found[f"{which}/chunk_cpu_us"].append(cpu / events)
-                straight = steady(UPSTREAM, "stream", 100, bench.seconds)
-                through = steady(GATEWAY, "stream", 100, bench.seconds)
+                straight = steady(UPSTREAM, "first", 100, bench.seconds)
+                through = steady(GATEWAY, "first", 100, bench.seconds)
                 for share in ("p50", "p99"):
                     added = through[f"first_{share}_ms"] - straight[f"first_{share}_ms"]
                     found[f"{which}/first_{share}_ms"].append(added)
@@ -152,7 +157,7 @@ def memory(bench: Bench) -> Figures:
     """Idle, under load and after, with the cache on and off; and what an open stream takes."""
     found: Figures = defaultdict(list)
     for name, more in (("on", dict[str, str]()), ("on_uncached", {"CACHE_TTL": "0"})):
-        with bench.gateway("on", **more) as pid:
+        with bench.gateway("on", migrated=True, **more) as pid:
             time.sleep(1)
             found[f"{name}/idle_mib"].append(resident_mib(pid))
             seen: list[float] = []

@@ -201,7 +201,8 @@ def _stream(results: Results) -> list[str]:
         "",
         "Streams of 64 words (68 events), 32 at once. The provider writes each event by itself; the kernel may",
         "join them, as it does on any network. The first byte's time is what is added to the provider's own",
-        "at 100 streams a second, from when each was due.",
+        "at 100 streams a second, from when each was due; there the provider sends its first event alone, and",
+        "the rest 20 ms later.",
         "",
         "| | chunks/s | CPU a chunk | added to the first byte, p50 | p99 |",
         "| --- | --- | --- | --- | --- |",
@@ -279,7 +280,7 @@ def _memory(results: Results) -> list[str]:
         f"| with the cache (32 MiB of answers at most) | {mib('on/idle')} | {mib('on/load')} | {mib('on/after')} |",
         f"| without | {mib('on_uncached/idle')} | {mib('on_uncached/load')} | {mib('on_uncached/after')} |",
         "",
-        "Load is 256 connections with new questions; what the cache then holds stays until it expires or is",
+        "The database was made before (`ai-gateway migrate`). Load is 256 connections with new questions; what the cache then holds stays until it expires or is",
         f"displaced. {_number(results, 'memory/streams/count')} streams open at once take "
         f"{_number(results, 'memory/streams/kb_each', '{:.1f}')} kB each, both of their connections included; "
         f"after they closed the process had {mib('streams/closed')}.",

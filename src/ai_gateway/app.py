@@ -60,6 +60,7 @@ from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
 from ai_gateway.simulator.server import start as start_simulator
+from ai_gateway.spare_memory import SpareMemory
 from ai_gateway.spending import LedgerSpending
 from ai_gateway.storage.database import Database, database_url
 from ai_gateway.telemetry.error_budget import ErrorBudget
@@ -357,6 +358,8 @@ async def open_gateway(
     error_budget.start()
     lag = LoopLag(metrics)
     lag.start()
+    spare_memory = SpareMemory(lambda: (metrics.in_flight, metrics.calls))
+    spare_memory.start()
     batches.start()
     try:
         yield Gateway(
@@ -386,6 +389,7 @@ async def open_gateway(
         await database.close()
         client.close()
         lag.close()
+        spare_memory.close()
         if simulator is not None:
             await simulator.stop()
         error_budget.close()

@@ -29,6 +29,8 @@ from ai_gateway.settings.tree import Settings, SettingsError
 if TYPE_CHECKING:
     from ai_gateway.workers import Worker
 
+_SWITCH_SECONDS = 0.0005
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -199,6 +201,9 @@ async def _run(
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)
+        # A call that comes while a thread writes the log or the ledger waits for the interpreter no longer
+        # than this (5 ms by default).
+        sys.setswitchinterval(_SWITCH_SECONDS)
         number = None if worker is None else worker.number
         which = {} if number is None else {"worker": number}
         if worker is not None:

@@ -18,6 +18,8 @@ from ai_gateway.edge.asgi import App
 from ai_gateway.edge.protocol import GatewayProtocol
 
 _BACKLOG = 4096
+KEEP_ALIVE = 75
+"""Seconds that a connection may lie idle."""
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -73,7 +75,7 @@ class GatewayServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=_BACKLOG,
-                timeout_keep_alive=75,
+                timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=max(1, round(drain_timeout)),
             )
         )

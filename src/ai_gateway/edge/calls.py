@@ -166,7 +166,7 @@ class CallEndpoint:
         # behind for the garbage collector.
         connection: Any = scope.pop("gateway.connection", None)
         if connection is not None:
-            connection.carrier = asyncio.current_task()
+            connection.carrier = connection.running
         status = 499
         self._metrics.in_flight += 1
         try:

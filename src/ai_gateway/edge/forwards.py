@@ -135,7 +135,7 @@ class ForwardEndpoint:
         outcome = Outcome(request=request)
         connection: Any = scope.pop("gateway.connection", None)
         if connection is not None:
-            connection.carrier = asyncio.current_task()
+            connection.carrier = connection.running
         self._metrics.in_flight += 1
         try:
             await self._carry(scope, receive, request, outcome, reply)

@@ -5,8 +5,9 @@
   which llhttp alone does not do.
 - A caller who stops reading is let go in time.
 - Trailers never become headers.
-- A call whose caller leaves is cancelled at once, and with it its upstream request: the task that
-  carries the call registers itself by the scope's `gateway.connection`.
+- A call whose caller leaves is cancelled at once, and with it its upstream request: whoever carries
+  the call says so by the scope's `gateway.connection`.
+- A connection that is kept alive has one timer, not one for each request.
 - An offer to upgrade that is not taken is passed over (RFC 9110, section 7.8). llhttp stops reading
   at one, body and all, and Java's HttpClient makes one (h2c) with its first request.
 
@@ -80,8 +81,12 @@ def _take_what_came(transport: asyncio.Transport) -> None:
 
 
 class GatewayProtocol(HttpToolsProtocol):
+    running: asyncio.Task[Any] | None = None
+    """The task of the request in hand."""
     carrier: asyncio.Task[Any] | None = None
     """The task that carries the call in hand, while its caller's leaving should cancel it."""
+    _idle_since = 0.0
+    """When the last answer was complete, by the loop's clock."""
     url: bytes
     _in_head = False
     _head_bytes = 0
@@ -111,7 +116,6 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self._heard = True
         was_in_head = self._in_head
-        self._unset_keepalive_if_required()
         self._parse(data)
         if self._incomplete and not self._refused:
             if self._in_head:
@@ -132,6 +136,7 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._declined:
                 self._read_again(data[offer.args[0] :])
             elif self._should_upgrade():
+                self._unset_keepalive_if_required()
                 self.handle_websocket_upgrade()
 
     def _read_again(self, rest: bytes) -> None:
@@ -194,8 +199,42 @@ class GatewayProtocol(HttpToolsProtocol):
             self._lookout = None
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        task = self.running = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive_for(self.timeout_keep_alive)
+
+    def _keep_alive_for(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._incomplete or not self.cycle or not self.cycle.response_complete:
+            # Its answer will start the time anew.
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._keep_alive_for(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
         for timer in (self._lookout, self._stuck):
             if timer is not None:
                 timer.cancel()

@@ -1,7 +1,7 @@
 """From the spool into the database, in the background."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -9,7 +9,7 @@ from ai_gateway.background import end
 from ai_gateway.storage.database import Database
 
 from .record import is_record
-from .spool import Spool, read_lines
+from .spool import Spool, batches
 
 _SECONDS = 0.5
 _LONGEST_WAIT = 5.0
@@ -81,11 +81,13 @@ class Replayer:
 
     async def _keep(self, segment: Path) -> None:
         """A segment is removed once all of it is committed; until then it is replayed anew."""
-        lines, broken = await asyncio.to_thread(_read, segment)
-        for line in broken:
-            self._put_aside(segment, line)
-        for at in range(0, len(lines), _BATCH):
-            await self._keep_lines(segment, lines[at : at + _BATCH])
+        parts = batches(segment, _BATCH)
+        while (read := await asyncio.to_thread(_read, parts)) is not None:
+            lines, broken = read
+            for line in broken:
+                self._put_aside(segment, line)
+            if lines:
+                await self._keep_lines(segment, lines)
         segment.unlink(missing_ok=True)
 
     async def _keep_lines(self, segment: Path, lines: Sequence[bytes]) -> None:
@@ -122,8 +124,10 @@ class Replayer:
             self._on_trouble(self.trouble)
 
 
-def _read(segment: Path) -> tuple[list[bytes], list[bytes]]:
-    """(records, what is none)."""
-    lines = read_lines(segment)
+def _read(parts: Iterator[list[bytes]]) -> tuple[list[bytes], list[bytes]] | None:
+    """The next (records, what is none)."""
+    lines = next(parts, None)
+    if lines is None:
+        return None
     good = [line for line in lines if is_record(line)]
     return good, [line for line in lines if not is_record(line)] if len(good) < len(lines) else []

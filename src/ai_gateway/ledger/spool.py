@@ -11,7 +11,8 @@ the newest is being written, the others wait to be replayed.
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from time import time
 
@@ -157,16 +158,17 @@ def segments(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX)
 
 
-def read_lines(segment: Path) -> list[bytes]:
-    """Whole lines: half of one at the end is of a call that was never answered."""
+def batches(segment: Path, most: int) -> Iterator[list[bytes]]:
+    """Its lines, at most so many at a time, so that a long segment is never in memory as a whole. Half
+    a line at the end is of a call that was never answered."""
     try:
-        text = segment.read_bytes()
+        file = segment.open("rb")
     except FileNotFoundError:
         # Another process took it over, and was quicker.
-        return []
-    lines = text.split(b"\n")
-    lines.pop()
-    return [line for line in lines if line]
+        return
+    with file:
+        while lines := [line[:-1] for line in islice(file, most) if line.endswith(b"\n")]:
+            yield [line for line in lines if line]
 
 
 def _is_abandoned(directory: Path) -> bool:

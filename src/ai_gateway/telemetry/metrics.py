@@ -96,6 +96,11 @@ class Metrics:
         self._tenants: dict[str, _TenantSeries] = {}
         self._attempts: dict[tuple[str, str], Tally] = {}
 
+    @property
+    def calls(self) -> int:
+        """How many have been settled."""
+        return sum(self._overhead.counts)
+
     # Families by their declared name, for whoever counts something of its own.
 
     def counter(self, name: str) -> Family[Tally]:

@@ -5,13 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ai_gateway.ledger.spool import Spool, read_lines, segments
+from ai_gateway.ledger.spool import Spool, batches, segments
 
 ROOT = Path(__file__).parents[3]
 
 
+def read(segment: Path) -> list[bytes]:
+    return [line for batch in batches(segment, 7) for line in batch]
+
+
 def lines_of(spool: Spool) -> list[bytes]:
-    return [line for segment in spool.waiting() for line in read_lines(segment)]
+    return [line for segment in spool.waiting() for line in read(segment)]
 
 
 def test_what_is_written_is_read_in_its_order_and_the_directory_is_left_empty(
@@ -44,14 +48,14 @@ def test_a_line_is_with_the_kernel_once_append_returns(tmp_path: Path) -> None:
     assert done.returncode == -9
     spool = Spool(tmp_path / "spool", lost=lambda _: None)
     (orphan,) = spool.orphans()
-    assert read_lines(orphan) == [b"line %d" % number for number in range(100)]
+    assert read(orphan) == [b"line %d" % number for number in range(100)]
 
 
 def test_half_a_line_at_the_end_is_not_read(tmp_path: Path) -> None:
     segment = tmp_path / "1.jsonl"
     segment.write_bytes(b"one\ntwo\nthr")
-    assert read_lines(segment) == [b"one", b"two"]
-    assert read_lines(tmp_path / "gone.jsonl") == []
+    assert read(segment) == [b"one", b"two"]
+    assert read(tmp_path / "gone.jsonl") == []
 
 
 def test_what_a_living_process_holds_is_not_taken_over(tmp_path: Path) -> None:
@@ -64,7 +68,7 @@ def test_what_a_living_process_holds_is_not_taken_over(tmp_path: Path) -> None:
     assert one.orphans() == []
     assert len(one.waiting()) == 1
     one.close()
-    assert [read_lines(segment) for segment in two.orphans()] == [[b"mine"]]
+    assert [read(segment) for segment in two.orphans()] == [[b"mine"]]
 
 
 def test_where_the_disk_takes_nothing_records_wait_in_memory(tmp_path: Path) -> None:
@@ -104,6 +108,6 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_none_half_written(
     assert done.stdout.split() == ["21", "True"], done.stderr
     (directory,) = (tmp_path / "spool").iterdir()
     (segment,) = segments(directory)
-    assert read_lines(segment) == [b"%050d" % number for number in range(19)]
+    assert read(segment) == [b"%050d" % number for number in range(19)]
     assert segment.stat().st_size == 19 * 51
     assert os.stat(segment).st_mode & 0o077 == 0
