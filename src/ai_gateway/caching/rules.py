@@ -20,7 +20,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     keep_truncated: bool = False
     join: bool = True
     limited: bool = True
-    threshold: float = 0.94
+    threshold: float = 0.9
     guard: bool = True
     semantic_for: tuple[str, ...] = ()
 

@@ -27,7 +27,7 @@ def add_cache(commands: Any) -> None:
     tune.add_argument("--key", default="", help="a key of that gateway")
     tune.add_argument("--precision", type=float, default=0.97, help="the least that will do")
     tune.add_argument(
-        "--within", type=float, default=0.06, help="as in cache.semantic.verify_within"
+        "--within", type=float, default=0.0, help="as in cache.semantic.verify_within"
     )
     tune.add_argument("--picture", type=Path, help="an SVG file to draw the curves to")
 

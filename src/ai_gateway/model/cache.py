@@ -19,8 +19,8 @@ class SemanticSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verifier: str | None = None
     """A model or route that is asked, off the path of calls, whether two questions want the same
     answer; its word moves the threshold of the one stored."""
-    verify_within: Annotated[float, Meta(ge=0, le=0.5)] = 0.06
-    """How far short of its threshold a neighbour is worth asking about."""
+    verify_within: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """How far below the policy's threshold a neighbour is still worth asking about."""
 
 
 class CacheSettings(CachePolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,11 +7,12 @@ from ai_gateway.caching.semantic.tune import (
     Scored,
     choose,
     curve,
-    is_held_out,
+    interval,
     picture,
     point,
     read_pairs,
     score,
+    split,
     verified,
 )
 
@@ -56,10 +57,25 @@ def test_pairs_are_read_by_the_line_and_a_bad_one_is_named() -> None:
 
 
 def test_about_half_of_the_pairs_are_held_out_and_always_the_same_ones() -> None:
-    pairs = [Pair(f"a{n}", "b", True) for n in range(1000)]
-    held = [is_held_out(pair) for pair in pairs]
+    pairs = [Pair(f"a{n}", f"b{n}", True) for n in range(1000)]
+    held = split(pairs)
     assert 400 < sum(held) < 600
-    assert [one.held_out for one in score(pairs, lambda pair: 1.0)] == held
+    assert [one.held_out for one in score(pairs, lambda pair: 1.0)] == held == split(pairs)
+
+
+def test_pairs_that_share_a_question_at_any_remove_are_in_the_same_half() -> None:
+    pairs = [
+        Pair(f"{family}-{n}", f"{family}-{n + 1}", True) for family in range(100) for n in range(4)
+    ]
+    held = split(pairs)
+    assert all(len(set(held[at : at + 4])) == 1 for at in range(0, 400, 4))
+    assert 0 < sum(held) < 400
+
+
+def test_the_interval_of_a_share_narrows_with_what_it_is_of() -> None:
+    low, high = interval(97, 100)
+    assert (low, high) == (pytest.approx(0.9155, abs=0.001), pytest.approx(0.9897, abs=0.001))
+    assert interval(970, 1000)[0] > low
 
 
 def test_the_picture_is_an_svg_with_every_curve() -> None:

@@ -17,6 +17,24 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .english import (
+    BOTH_WAYS,
+    CONNECTING,
+    DIRECTIONS,
+    FUNCTION_WORDS,
+    NEGATIONS,
+    NONE,
+    NUMBER_WORDS,
+    OPPOSITES,
+    POLAR,
+    QUESTIONS,
+    SAYING_LITTLE,
+    SECOND_PERSON,
+    WHETHER,
+    meaning,
+    plainly,
+)
+
 Veto = Literal[
     "code",  # what stands in back quotes, URLs, paths, operators
     "quotes",  # what stands in quotation marks
@@ -26,7 +44,7 @@ Veto = Literal[
     "question",  # who, where, why: another question word
     "person",  # "you" in one of them only: an opinion asked for
     "letters",  # single letters: type A, type B
-    "order",  # best and worst, less and more, from and to: in another order
+    "order",  # two words in each other's place: json to yaml, best and worst
     "opposites",  # increase, decrease
     "script",  # words of another script than the Latin one
     "added",  # one of them says more: a narrower question
@@ -35,12 +53,12 @@ Grade = Literal["same", "short", "swapped", "reworded"]
 
 MARGINS: dict[Grade, float] = {
     "same": 0.0,  # the same words of content, in whatever form and order
-    "short": 0.05,  # likewise, but fewer than three: little to go by
-    "swapped": 0.03,  # one word for another
-    "reworded": 0.02,  # several on both sides
+    "short": 0.08,  # likewise, but fewer than three: little to go by
+    "swapped": 0.07,  # one word for another
+    "reworded": 0.06,  # several on both sides
 }
-LOOSE_QUESTION = 0.02
-"""More, where one of the two has no question word at all."""
+LOOSE_QUESTION = 0.04
+"""More, where one of the two asks nothing: a heading, a few key words."""
 LEAST_WORDS = 3
 
 
@@ -71,7 +89,7 @@ def judge(one: str, other: str) -> Verdict:
 def _veto(a: "Reading", b: "Reading") -> Veto | None:
     if a.code != b.code:
         return "code"
-    if a.quotes != b.quotes:
+    if a.quotes != b.quotes and not (_says(a, b) and _says(b, a)):
         return "quotes"
     if a.numbers != b.numbers:
         return "numbers"
@@ -87,7 +105,7 @@ def _veto(a: "Reading", b: "Reading") -> Veto | None:
         return "letters"
     if Counter(a.polar) == Counter(b.polar) and a.polar != b.polar:
         return "order"
-    if len(a.directions) > 1 and a.directions == b.directions and a.sequence != b.sequence:
+    if a.sequence != b.sequence and (_exchanged(a, b) or _turned(a, b)):
         return "order"
     only_a, only_b = a.content - b.content, b.content - a.content
     if any(OPPOSITES.get(word, NONE) & only_b for word in only_a):
@@ -97,13 +115,46 @@ def _veto(a: "Reading", b: "Reading") -> Veto | None:
     return None
 
 
+def _exchanged(a: "Reading", b: "Reading") -> bool:
+    """Two words have changed places and all else is in its own: dog bites man, man bites dog."""
+    if len(a.chain) != len(b.chain):
+        return False
+    apart = [
+        at for at, (one, other) in enumerate(zip(a.chain, b.chain, strict=True)) if one != other
+    ]
+    if len(apart) != 2:
+        return False
+    first, last = apart
+    if a.chain[first] != b.chain[last] or a.chain[last] != b.chain[first]:
+        return False
+    return not all(word in BOTH_WAYS for word in a.chain[first + 1 : last])
+
+
+def _turned(a: "Reading", b: "Reading") -> bool:
+    """What stands before a word of direction in one stands behind it in the other, and the reverse:
+    from markdown to html, from html to markdown."""
+    for word in a.chain:
+        if word in DIRECTIONS and a.chain.count(word) == b.chain.count(word) == 1:
+            here, there = a.chain.index(word), b.chain.index(word)
+            before = set(a.chain[:here]) & set(b.chain[there + 1 :]) - CONNECTING
+            behind = set(a.chain[here + 1 :]) & set(b.chain[:there]) - CONNECTING
+            if before and behind:
+                return True
+    return False
+
+
+def _says(a: "Reading", b: "Reading") -> bool:
+    """Whether what `a` quotes and `b` does not stands in `b` all the same, without the marks."""
+    return all(f" {quoted} " in b.flat for quoted in a.quotes if quoted not in b.quotes)
+
+
 class Reading(Struct, frozen=True):
     """What the guard sees in a text."""
 
     words: "Counter[str]"
-    """Stems, with how often."""
+    """With how often; each as the commonest one that says the same (`english.meaning`), like all below."""
     content: frozenset[str]
-    """Stems of what carries meaning."""
+    """What carries meaning."""
     sequence: tuple[str, ...]
     """The same, in order."""
     code: tuple[str, ...]
@@ -115,75 +166,45 @@ class Reading(Struct, frozen=True):
     second_person: bool
     letters: tuple[str, ...]
     polar: tuple[str, ...]
-    directions: tuple[str, ...]
+    chain: tuple[str, ...]
+    """The words of content and those that connect them, in order."""
+    flat: str
+    """The text in lower case, without marks."""
 
-
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-QUESTIONS = {w: w for w in ("what", "how", "why", "who", "where", "when")} | {
-    "which": "what", "whom": "who", "whose": "who",
-}  # fmt: skip
-NEGATIONS = _set("no not never none nobody nothing neither nor without cannot non hardly")
-FUNCTION_WORDS = _set(
-    "a an the this that these those some any of in on at by for with to from as into about over is are "
-    "was were be been being am do does did done doing have has had having will would shall should can "
-    "could may might must i you we he she they it me my mine your yours our ours his him her hers their "
-    "its us them myself yourself one ones people person someone anyone everyone and or but if so than "
-    "then there here also just very really actually please get gets getting got way ways thing things "
-    "like kind sort all exactly currently ever still per while go going each every much many lot lots "
-    "only even maybe again too such way"
-)
-SECOND_PERSON = _set("you your yours yourself")
-POLAR = _set("best worst better worse more less most least good bad high low first last big small")
-DIRECTIONS = _set("from to before after than into between")
-NONE: frozenset[str] = frozenset()
-
-_PAIRS = (
-    "increase/decrease increase/reduce raise/lower gain/lose buy/sell male/female man/woman men/women "
-    "boy/girl husband/wife start/stop begin/end enable/disable open/close hot/cold old/new "
-    "before/after first/last win/lose love/hate pro/con import/export left/right up/down allow/forbid "
-    "add/remove install/uninstall black/white legal/illegal possible/impossible borrow/lend teach/learn "
-    "ascend/descend maximum/minimum max/min encode/decode encrypt/decrypt compress/decompress push/pull "
-    "read/write upload/download north/south east/west mother/father son/daughter permanent/temporary "
-    "debit/credit input/output internal/external public/private accept/reject attach/detach "
-    "connect/disconnect lock/unlock load/unload employer/employee trainer/trainee positive/negative "
-    "true/false early/late long/short cheap/expensive safe/dangerous male/women men/female"
-)
 
 _WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*[+#]*")
+_DIGIT = re.compile(r"\d")
 _SENTENCE = re.compile(r"[^\W_]+[+#]*|[.?!:\n]")
 _CODE = re.compile(
-    r"```.*?```|`[^`]+`|https?://\S+|(?<!\w)(?:[./~]?/[\w.-]+)+|[<>=!&|^%*$]=?|->|::", re.DOTALL
+    r"```.*?```|`[^`]+`|https?://\S+|(?<!\w)(?:[./~]?/[\w.-]+)+|[<>=&|^%*$]=?|!=|!(?=\w)|->|::",
+    re.DOTALL,
 )
 _QUOTED = re.compile(r"\"+([^\"]+)\"+|“([^”]+)”|«([^»]+)»|(?<!\w)'([^']+)'(?!\w)")
-_SHORTENED = (
-    ("can't", "can not"), ("cannot", "can not"), ("won't", "will not"), ("n't", " not"), ("'re", " are"),
-    ("'m", " am"), ("'ll", " will"), ("'ve", " have"), ("'d", " would"), ("'s", " "),
-)  # fmt: skip
+_SHORTENED = re.compile(r"\b(?:can't|cannot|won't)|(?<=\w)(?:n't|'(?:re|m|ll|ve|d|s))\b")
+_AT_LENGTH = {
+    "can't": "can not", "cannot": "can not", "won't": "will not", "n't": " not", "'re": " are",
+    "'m": " am", "'ll": " will", "'ve": " have", "'d": " would", "'s": " ",
+}  # fmt: skip
 _LONGEST_READ = 4000
 
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> Reading:
-    text = unicodedata.normalize("NFKC", text[:_LONGEST_READ]).replace("\u2019", "'")
+    text = text[:_LONGEST_READ]
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).replace("\u2019", "'")
     low = text.lower()
-    for short, long in _SHORTENED:
-        low = low.replace(short, long)
-    words = _WORD.findall(low)
-    numbers = tuple(sorted(w for w in words if any(c.isdigit() for c in w)))
-    sequence = tuple(
-        stem(w)
-        for w in words
-        if w not in FUNCTION_WORDS
-        and w not in QUESTIONS
-        and w not in NEGATIONS
-        and not any(c.isdigit() for c in w)
-    )
+    if "'" in low or "cannot" in low:
+        low = _SHORTENED.sub(lambda found: _AT_LENGTH[found.group()], low)
+    flat = f" {' '.join(_WORD.findall(low))} "
+    low = plainly(low)
+    found: list[str] = _WORD.findall(low)
+    words = [NUMBER_WORDS.get(word, word) for word in found]
+    numbers = tuple(sorted(filter(_DIGIT.search, words)))
+    sequence = tuple(meaning(w) for w in words if w not in SAYING_LITTLE and not _DIGIT.search(w))
     asked = [QUESTIONS[w] for w in words if w in QUESTIONS]
     return Reading(
-        words=Counter(map(stem, words)),
+        words=Counter(map(meaning, words)),
         content=frozenset(sequence),
         sequence=sequence,
         code=tuple(sorted(_CODE.findall(text))),
@@ -191,13 +212,18 @@ def read(text: str) -> Reading:
         numbers=numbers,
         names=_names(text),
         negated=any(w in NEGATIONS for w in words),
-        question=asked[0] if asked else "",
+        question="whether" if words and words[0] in WHETHER else asked[0] if asked else "",
         second_person=any(w in SECOND_PERSON for w in words),
         letters=tuple(
             sorted(w for w in words if len(w) == 1 and w.isalpha() and w not in "aisdtm")
         ),
         polar=tuple(w for w in words if w in POLAR),
-        directions=tuple(w for w in words if w in DIRECTIONS),
+        chain=tuple(
+            w if w in CONNECTING else meaning(w)
+            for w in words
+            if w in CONNECTING or w not in SAYING_LITTLE
+        ),
+        flat=flat,
     )
 
 
@@ -206,7 +232,7 @@ def _unquoted(found: tuple[str, ...]) -> str:
 
 
 def _names(text: str) -> "Counter[str]":
-    """Stems of words with a capital, but for one at a sentence's beginning that is not all capitals."""
+    """Words with a capital, but for one at a sentence's beginning that is not all capitals."""
     found: Counter[str] = Counter()
     starts = True
     for match in _SENTENCE.finditer(text):
@@ -217,38 +243,6 @@ def _names(text: str) -> "Counter[str]":
         capital = word[0].isupper() and (not starts or any(c.isupper() for c in word[1:]))
         low = word.lower()
         if capital and low not in FUNCTION_WORDS and low not in QUESTIONS:
-            found[stem(low)] += 1
+            found[meaning(low)] += 1
         starts = False
     return found
-
-
-def stem(word: str) -> str:
-    """Without its inflection: plurals, -ing, -ed. Derivations (anonymous, anonymously) stay apart."""
-    if len(word) <= 3 or not word.isascii():
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "ches", "shes", "xes", "zes")):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
-    for ending in ("ing", "ed"):
-        rest = word.removesuffix(ending)
-        if rest != word and len(rest) >= 3 and any(c in "aeiouy" for c in rest):
-            word = rest
-            if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
-                word = word[:-1]
-            break
-    return word[:-1] if word.endswith("e") and len(word) > 3 else word
-
-
-def _opposites() -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    for pair in _PAIRS.split():
-        one, other = map(stem, pair.split("/"))
-        found[one] = found.get(one, NONE) | {other}
-        found[other] = found.get(other, NONE) | {one}
-    return found
-
-
-OPPOSITES = _opposites()

@@ -43,8 +43,8 @@ class SemanticOptions(Struct, frozen=True, kw_only=True):
     """The model or route that embeds; part of every group, since vectors of two do not compare."""
     budget: float = 0.15
     """Seconds that a call waits for its embedding."""
-    verify_within: float = 0.06
-    """A neighbour short of its threshold by at most this is worth a verification."""
+    verify_within: float = 0.0
+    """A neighbour at most this far below the policy's threshold is still worth a verification."""
 
 
 class Look(Struct):

@@ -1,7 +1,7 @@
 """A semantic threshold by evidence: what precision and recall it has on labelled pairs of questions.
 
-The pairs are split in two by a hash of their texts. The threshold is chosen on one half; what it is
-worth is said of the other, which had no part in choosing it.
+The pairs are split in two by a hash of their texts, those that share a question staying together. The
+threshold is chosen on one half; what it is worth is said of the other, which had no part in choosing it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,8 +11,10 @@ from math import sqrt
 import msgspec
 from msgspec import Struct
 
+from .chart import Dot, chart
 from .guard import judge
 
+LEAST_DRAWN = 0.6
 THRESHOLDS = tuple(n / 1000 for n in (*range(800, 900, 20), *range(900, 995, 5)))
 
 
@@ -49,9 +51,15 @@ class Point(Struct, frozen=True, kw_only=True):
         """The lower end of the 95 % interval of the precision (Wilson)."""
         if not self.hits:
             return 0.0
-        n, p, z = self.hits, self.precision, 1.96
-        spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (p + z * z / (2 * n) - spread) / (1 + z * z / n)
+        return interval(self.hits - self.false, self.hits)[0]
+
+
+def interval(found: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson)."""
+    n, p, z = of, found / of, 1.96
+    spread = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    middle, whole = p + z * z / (2 * n), 1 + z * z / n
+    return (middle - spread) / whole, (middle + spread) / whole
 
 
 def read_pairs(lines: Iterable[str]) -> list[Pair]:
@@ -70,21 +78,36 @@ def read_pairs(lines: Iterable[str]) -> list[Pair]:
 
 def score(pairs: Sequence[Pair], similarity: Callable[[Pair], float]) -> list[Scored]:
     scored: list[Scored] = []
-    for pair in pairs:
+    for pair, held_out in zip(pairs, split(pairs), strict=True):
         verdict = judge(pair.a, pair.b)
         scored.append(
             Scored(
                 similarity(pair),
                 None if verdict.veto is not None else verdict.margin,
                 pair.same,
-                is_held_out(pair),
+                held_out,
             )
         )
     return scored
 
 
-def is_held_out(pair: Pair) -> bool:
-    return sha256(f"{pair.a}\0{pair.b}".encode()).digest()[0] % 2 == 1
+def split(pairs: Sequence[Pair]) -> list[bool]:
+    """Of each pair whether it is held out; pairs that share a question, at however many removes, go
+    together."""
+    first: dict[str, str] = {}
+
+    def root(text: str) -> str:
+        while (above := first.setdefault(text, text)) != text:
+            text = above
+        return text
+
+    for pair in pairs:
+        first[root(pair.b)] = root(pair.a)
+    held_out: dict[str, bool] = {}
+    for pair in pairs:
+        odd = sha256(f"{pair.a}\0{pair.b}".encode()).digest()[0] % 2 == 1
+        held_out.setdefault(root(pair.a), odd)
+    return [held_out[root(pair.a)] for pair in pairs]
 
 
 def point(scored: Iterable[Scored], threshold: float, *, guarded: bool) -> Point:
@@ -131,60 +154,14 @@ def choose(points: Sequence[Point], wanted: float) -> Point | None:
     return found if found is not None and found.hits else None
 
 
-_LEFT, _TOP, _WIDTH, _HEIGHT = 70, 30, 620, 400
-
-
 def picture(curves: dict[str, list[Point]], title: str) -> str:
     """Precision over recall, as SVG."""
-    colours = ("#888888", "#bbbbbb", "#1f6feb", "#8ab4f8")
-    most = max([0.01, *(p.recall for points in curves.values() for p in points)])
-
-    def x(recall: float) -> float:
-        return _LEFT + recall / most * _WIDTH
-
-    def y(precision: float) -> float:
-        return _TOP + (1 - precision) / 0.4 * _HEIGHT
-
-    parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 500" font-family="sans-serif" font-size="13">',
-        '<rect width="720" height="500" fill="white"/>',
-        f'<text x="{_LEFT}" y="20" font-weight="bold">{title}</text>',
-    ]
-    for tenth in range(60, 101, 5):
-        at = y(tenth / 100)
-        colour = "#d33" if tenth == 97 else "#eee"
-        parts.append(
-            f'<line x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{at:.1f}" y2="{at:.1f}" stroke="{colour}"/>'
-        )
-        parts.append(
-            f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{tenth / 100:.2f}</text>'
-        )
-    at = y(0.97)
-    parts.append(
-        f'<line x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{at:.1f}" y2="{at:.1f}" stroke="#d33" stroke-dasharray="4"/>'
-    )
-    for step in range(6):
-        recall = most * step / 5
-        parts.append(
-            f'<text x="{x(recall):.1f}" y="{_TOP + _HEIGHT + 18}" text-anchor="middle">{recall:.2f}</text>'
-        )
-    parts.append(
-        f'<text x="{_LEFT + _WIDTH / 2}" y="{_TOP + _HEIGHT + 38}" text-anchor="middle">recall</text>'
-    )
-    parts.append(
-        f'<text x="16" y="{_TOP + _HEIGHT / 2}" transform="rotate(-90 16 {_TOP + _HEIGHT / 2})" text-anchor="middle">precision</text>'
-    )
-    for number, (name, points) in enumerate(curves.items()):
-        colour = colours[number % len(colours)]
-        drawn = [p for p in points if p.hits and p.precision >= 0.6]
-        line = " ".join(f"{x(p.recall):.1f},{y(p.precision):.1f}" for p in drawn)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.extend(
-            f'<circle cx="{x(p.recall):.1f}" cy="{y(p.precision):.1f}" r="3" fill="{colour}"><title>{name}: {p.threshold:g}</title></circle>'
-            for p in drawn
-        )
-        at = _TOP + 300 + 18 * number
-        parts.append(f'<rect x="{_LEFT + 14}" y="{at}" width="12" height="12" fill="{colour}"/>')
-        parts.append(f'<text x="{_LEFT + 32}" y="{at + 11}">{name}</text>')
-    parts.append("</svg>")
-    return "\n".join(parts)
+    drawn = {
+        name: [
+            Dot(p.recall, p.precision, f"{p.threshold:g}")
+            for p in points
+            if p.hits and p.precision >= LEAST_DRAWN
+        ]
+        for name, points in curves.items()
+    }
+    return chart(drawn, title, "recall", "precision", LEAST_DRAWN, mark=0.97)
