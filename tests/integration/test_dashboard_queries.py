@@ -231,6 +231,18 @@ async def test_a_rare_call_is_found_page_by_page(
     assert pages == 3
 
 
+async def test_new_calls_are_those_that_are_not_known(opened: Database) -> None:
+    records = [record(number, tenant="acme" if number % 2 else "other") for number in range(1, 7)]
+    ledger = await keep(opened, *records)
+    ids = [one.id for one in reversed(records)]
+    found, calls = await ledger.new_calls(None, {ids[1], ids[3]}, looked_at=5, most=2)
+    assert found == [ids[0], ids[2], ids[4]]
+    assert [call.id for call in calls] == [ids[0], ids[2]]
+    found, calls = await ledger.new_calls("acme", (), looked_at=5, most=5)
+    assert [call.id for call in calls] == found == [ids[1], ids[3], ids[5]]
+    assert await ledger.new_calls(None, ids, looked_at=9, most=9) == ([], [])
+
+
 async def test_stored_answers_are_told_by_what_they_saved(opened: Database) -> None:
     ledger = await keep(
         opened,

@@ -1,5 +1,6 @@
 """Single calls as the ledger has them."""
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,6 +101,24 @@ async def calls_page(
             return CallPage(data=data, next=data[-1].id)
         count, oldest = (await connection.execute(ends)).one()
     return CallPage(data=data, next=oldest if count == _LOOKED_THROUGH else None)
+
+
+async def new_calls(
+    database: Database, tenant: str | None, known: Container[str], *, looked_at: int, most: int
+) -> tuple[list[str], list[CallRecord]]:
+    """Of the newest, the ids that are not known, and the newest `most` of these calls. Newest first.
+    Ids are read from their index; rows only where there is news. Raises DatabaseUnavailable."""
+    newest = select(usage.c.id).order_by(usage.c.id.desc()).limit(looked_at)
+    if tenant is not None:
+        newest = newest.where(usage.c.tenant == tenant)
+    async with database.read() as connection:
+        found = (await connection.execute(newest)).scalars().all()
+        ids = [id for id in found if id not in known]
+        if not ids[:most]:
+            return ids, []
+        fresh = select(usage).where(usage.c.id.in_(ids[:most])).order_by(usage.c.id.desc())
+        rows = (await connection.execute(fresh)).all()
+    return ids, [_call(row) for row in rows]
 
 
 async def one_call(database: Database, id: str) -> CallDetail | None:

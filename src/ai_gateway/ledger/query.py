@@ -4,7 +4,7 @@ Sums come from the roll-ups, each scope from its own rows (`sums`), so a tenant'
 up as a key's, whatever the number of calls behind it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from ai_gateway.model.usage_report import (
     CacheUse,
     CallDetail,
     CallPage,
+    CallRecord,
     Grouping,
     LatencyReport,
     Scope,
@@ -29,7 +30,7 @@ from ai_gateway.storage.database import Database
 from ai_gateway.storage.tables import usage_hourly
 
 from .cached import entries, similarities
-from .calls import EVERY_CALL, CallFilter, calls_page, newest_calls, one_call
+from .calls import EVERY_CALL, CallFilter, calls_page, new_calls, newest_calls, one_call
 from .daily import whole_days
 from .latency import LatencyFilter, latency
 from .record import PICO, dollars
@@ -137,6 +138,12 @@ class LedgerQueries:
         """Newest first. Of those that `fitting` lets through, as many as are found in a bounded look."""
         newest = newest_calls(tenant, key=key, user=user, before=before, start=start)
         return await calls_page(self._database, newest, fitting, limit)
+
+    async def new_calls(
+        self, tenant: str | None, known: Container[str], *, looked_at: int, most: int
+    ) -> tuple[list[str], list[CallRecord]]:
+        """Of the newest `looked_at` calls the ids that are not known, and the newest `most` of these."""
+        return await new_calls(self._database, tenant, known, looked_at=looked_at, most=most)
 
     async def call(self, id: str) -> CallDetail | None:
         return await one_call(self._database, id)

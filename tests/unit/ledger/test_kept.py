@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from ai_gateway.edge.admin import kept as kept_module
 from ai_gateway.edge.admin.kept import Kept
 
 
@@ -27,10 +28,20 @@ async def test_who_asks_alike_at_once_or_soon_gets_one_report() -> None:
     assert await kept.get("other", maker.make) == 2
 
 
-async def test_a_report_grows_old() -> None:
+async def test_a_report_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "_TIMES_AS_LONG", 0)
     kept, maker = Kept[str, int](0.02), Maker()
     assert await kept.get("acme", maker.make) == 1
     await asyncio.sleep(0.05)
+    assert await kept.get("acme", maker.make) == 2
+
+
+async def test_what_takes_long_to_make_is_kept_for_longer() -> None:
+    kept, maker = Kept[str, int](0.02), Maker()
+    assert await kept.get("acme", maker.make) == 1
+    await asyncio.sleep(0.1)
+    assert await kept.get("acme", maker.make) == 1
+    await asyncio.sleep(1)
     assert await kept.get("acme", maker.make) == 2
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Container
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ import pytest
 
 from ai_gateway.edge.admin import live
 from ai_gateway.ledger.query import LedgerQueries
-from ai_gateway.model.usage_report import CallPage, CallRecord
+from ai_gateway.model.usage_report import CallRecord
 
 
 def record(id: str, tenant: str = "acme") -> CallRecord:
@@ -29,10 +29,14 @@ class Records:
         self.records = list(records)
         self.looks = 0
 
-    async def calls(self, *, tenant: str | None, limit: int) -> CallPage:
+    async def new_calls(
+        self, tenant: str | None, known: Container[str], *, looked_at: int, most: int
+    ) -> tuple[list[str], list[CallRecord]]:
         self.looks += 1
         newest = sorted(self.records, key=lambda one: one.id, reverse=True)
-        return CallPage(data=newest[:limit], next=None)
+        fresh = [one for one in newest[:looked_at] if one.id not in known]
+        fresh = [one for one in fresh if tenant in (None, one.tenant)]
+        return [one.id for one in fresh], fresh[:most]
 
 
 async def told(events: AsyncGenerator[bytes, None]) -> list[str]:
@@ -68,6 +72,22 @@ async def test_a_tenant_hears_of_its_own_calls_only() -> None:
     page = await begun(records, watched, "acme")
     records.records += [record("1", "rival"), record("2"), record("3", "rival")]
     assert await told(page) == ["2"]
+
+
+async def test_of_a_flood_the_newest_are_told() -> None:
+    records, watched = Records(), live.LiveCalls()
+    page = await begun(records, watched)
+    records.records += [record(f"{number:03}") for number in range(450)]
+    assert await told(page) == [f"{number:03}" for number in range(449, 349, -1)]
+    records.records.append(record("450"))
+    assert await told(page) == ["450"]
+
+
+async def test_nothing_is_looked_at_for_pages_that_are_closed() -> None:
+    records, watched = Records(), live.LiveCalls()
+    page = await begun(records, watched)
+    await page.aclose()
+    assert watched._lists == {}  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_stream_ends_so_that_its_session_is_looked_at_anew(

@@ -16,7 +16,9 @@ from ai_gateway.storage.database import DatabaseUnavailable
 if TYPE_CHECKING:
     from ai_gateway.ledger.query import LedgerQueries
 
-_MOST = 200
+_MOST = 100
+"""Calls told at once: a page shows no more of them."""
+_LOOKED_AT = 500
 _KNOWN = 2000
 _EVERY = 2.0
 _MOST_HOURS = 3
@@ -25,63 +27,79 @@ _SECONDS = 300
 
 
 class LiveCalls:
-    """One look a second at the newest calls, however many look on; none while nobody does. A call
-    that took so long that 200 others began meanwhile is not shown."""
+    """One look a second at the newest calls for each tenant that is looked at, and one for all, however
+    many look on; none while nobody does. Of more than 100 new ones the newest are told; a call that took
+    so long that 500 others began meanwhile is not."""
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._looked = 0.0
-        self._known: dict[str, None] = {}
-        self._news: deque[CallRecord] = deque(maxlen=_KNOWN)
-        self._count = 0
-        self._written: dict[tuple[int, int, str | None], bytes] = {}
+        self._lists: dict[str | None, _NewCalls] = {}
 
     async def events(
         self, ledger: "LedgerQueries", tenant: str | None
     ) -> AsyncGenerator[bytes, None]:
-        await self._look(ledger)
-        told, quiet = self._count, 0
-        yield b"retry: 1000\n: begun\n\n"
-        until = monotonic() + _SECONDS
-        while monotonic() < until:
-            await asyncio.sleep(1.0)
-            await self._look(ledger)
-            event = self._event(told, tenant)
-            told = self._count
-            quiet = 0 if event else quiet + 1
-            if event:
-                yield event
-            elif quiet % 15 == 0:
-                yield b": still here\n\n"
+        news = self._lists.setdefault(tenant, _NewCalls())
+        news.watchers += 1
+        try:
+            await news.look(ledger, tenant)
+            told, quiet = news.count, 0
+            yield b"retry: 1000\n: begun\n\n"
+            until = monotonic() + _SECONDS
+            while monotonic() < until:
+                await asyncio.sleep(1.0)
+                await news.look(ledger, tenant)
+                event = news.event(told)
+                told = news.count
+                quiet = 0 if event else quiet + 1
+                if event:
+                    yield event
+                elif quiet % 15 == 0:
+                    yield b": still here\n\n"
+        finally:
+            news.watchers -= 1
+            if not news.watchers:
+                self._lists.pop(tenant, None)
 
-    def _event(self, told: int, tenant: str | None) -> bytes:
+
+class _NewCalls:
+    def __init__(self) -> None:
+        self.watchers = 0
+        self.count = 0
+        """Calls that were news so far."""
+        self._lock = asyncio.Lock()
+        self._looked: float | None = None
+        self._known: dict[str, None] = {}
+        self._news: deque[CallRecord] = deque(maxlen=_KNOWN)
+        self._written: dict[int, bytes] = {}
+
+    def event(self, told: int) -> bytes:
         """What is new since `told`, written once for all who were told as much; empty for nothing."""
-        asked = (told, self._count, tenant)
-        found = self._written.get(asked)
+        if told == self.count:
+            return b""
+        found = self._written.get(told)
         if found is None:
-            fresh = list(islice(reversed(self._news), self._count - told))
-            if tenant is not None:
-                fresh = [one for one in fresh if one.tenant == tenant]
-            found = b"data: " + encode(fresh) + b"\n\n" if fresh else b""
-            self._written[asked] = found
+            fresh = list(islice(reversed(self._news), self.count - told))
+            found = self._written[told] = b"data: " + encode(fresh) + b"\n\n"
         return found
 
-    async def _look(self, ledger: "LedgerQueries") -> None:
+    async def look(self, ledger: "LedgerQueries", tenant: str | None) -> None:
         async with self._lock:
-            if monotonic() - self._looked < 0.9:
+            first = self._looked is None
+            if self._looked is not None and monotonic() - self._looked < 0.9:
                 return
             try:
-                page = await ledger.calls(tenant=None, limit=_MOST)
+                # What was there before anybody looked is no news.
+                most = 0 if first else _MOST
+                ids, calls = await ledger.new_calls(
+                    tenant, self._known, looked_at=_LOOKED_AT, most=most
+                )
             except DatabaseUnavailable:
                 return
             finally:
                 self._looked = monotonic()
             self._written.clear()
-            for one in reversed(page.data):
-                if one.id not in self._known:
-                    self._known[one.id] = None
-                    self._news.append(one)
-                    self._count += 1
+            self._known.update(dict.fromkeys(reversed(ids)))
+            self._news.extend(reversed(calls))
+            self.count += len(calls)
             for id in list(islice(self._known, max(0, len(self._known) - _KNOWN))):
                 del self._known[id]
 
