@@ -28,8 +28,8 @@ _SECONDS = 300
 
 class LiveCalls:
     """One look a second at the newest calls for each tenant that is looked at, and one for all, however
-    many look on; none while nobody does. Of more than 100 new ones the newest are told; a call that took
-    so long that 500 others began meanwhile is not."""
+    many look on; none while nobody does. Of more than 100 new ones the newest are told, and the next look
+    comes a second later; a call that took so long that 500 others began meanwhile is not told."""
 
     def __init__(self) -> None:
         self._lists: dict[str | None, _NewCalls] = {}
@@ -67,6 +67,7 @@ class _NewCalls:
         """Calls that were news so far."""
         self._lock = asyncio.Lock()
         self._looked: float | None = None
+        self._wait = 0.9
         self._known: dict[str, None] = {}
         self._news: deque[CallRecord] = deque(maxlen=_KNOWN)
         self._written: dict[int, bytes] = {}
@@ -84,7 +85,7 @@ class _NewCalls:
     async def look(self, ledger: "LedgerQueries", tenant: str | None) -> None:
         async with self._lock:
             first = self._looked is None
-            if self._looked is not None and monotonic() - self._looked < 0.9:
+            if self._looked is not None and monotonic() - self._looked < self._wait:
                 return
             try:
                 # What was there before anybody looked is no news.
@@ -96,6 +97,7 @@ class _NewCalls:
                 return
             finally:
                 self._looked = monotonic()
+            self._wait = 0.9 if len(ids) <= _MOST else 1.9
             self._written.clear()
             self._known.update(dict.fromkeys(reversed(ids)))
             self._news.extend(reversed(calls))
