@@ -344,6 +344,49 @@ async def test_providers_are_told_with_their_day_and_routes_with_their_shares(
     assert found.violations_count == 0, found.generate_report()
 
 
+async def test_failures_show_in_a_breakers_past_and_what_is_left_in_quotas(
+    page: Page, gateway: Running
+) -> None:
+    """By real failures of the simulator, until the breaker opens; tried again, it closes."""
+    await make_call(gateway, "fine")
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ill"}]})
+    failing = {"x-simulator-error-rate": "1", "x-simulator-error-kind": "500"}
+    statuses: list[int] = []
+    while 503 not in statuses:
+        got = await post(f"{gateway.url}/v1/chat/completions", body.encode(), failing)
+        statuses.append(got.status)
+        assert len(statuses) < 40
+    refused = {"x-simulator-error-rate": "1", "x-simulator-error-kind": "401"}
+    claude = json.dumps(
+        {
+            "model": "claude-sonnet-4-5",
+            "max_tokens": 9,
+            "messages": [{"role": "user", "content": "x"}],
+        }
+    )
+    await post(f"{gateway.url}/v1/messages", claude.encode(), refused)
+    await open_page(page, gateway, "providers")
+    row = page.locator("tr", has_text="gpt-4o")
+    await expect(row).to_contain_text("open")
+    await expect(row).to_contain_text("tried again in")
+    await expect(row).to_contain_text("9,999 of 10,000 requests")
+    await expect(row.get_by_role("meter", name="requests left")).to_have_attribute(
+        "aria-valuenow", "100"
+    )
+    await expect(page.locator("tr", has_text="claude")).to_contain_text("key 1 was refused")
+    await row.locator("summary").click()
+    await expect(row.locator("ol.changes li")).to_have_count(1)
+    await expect(row.locator("ol.changes li")).to_contain_text("closed → open")
+    found = await Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    async with asyncio.timeout(20):
+        while await row.locator("ol.changes li").count() < 3:
+            await post(f"{gateway.url}/v1/chat/completions", body.encode())
+            await asyncio.sleep(0.5)
+    steps = ["half-open → closed", "open → half-open", "closed → open"]
+    await expect(row.locator("ol.changes li")).to_contain_text(steps)
+
+
 async def test_no_page_has_more_script_than_it_should(page: Page, gateway: Running) -> None:
     """All modules count, though a page may use few."""
     sizes: dict[str, int] = {}

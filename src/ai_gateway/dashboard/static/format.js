@@ -6,6 +6,7 @@ const time = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle
 export const count = (n) => (n >= 100000 ? compact.format(n) : number.format(n ?? 0));
 export const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(part && part / whole < 0.1 ? 1 : 0)} %` : "–");
 export const when = (text) => (text ? time.format(new Date(text)) : "–");
+export const clock = (at) => new Date(at).toLocaleTimeString();
 export const ms = (n) => (n === undefined || n === null ? "–" : n >= 1000 ? `${(n / 1000).toFixed(2)} s` : `${n.toFixed(n < 10 ? 1 : 0)} ms`);
 export function usd(value) {
   const n = Number(value ?? 0);

@@ -1,15 +1,15 @@
 import { api, get, may } from "./api.js?v=__VERSION__";
 import { lines } from "./charts.js?v=__VERSION__";
 import { empty, h, problem, table } from "./dom.js?v=__VERSION__";
-import { count, ms, percent, usd, when } from "./format.js?v=__VERSION__";
-import { HOUR, bucketed, span } from "./time.js?v=__VERSION__";
+import { clock, count, ms, percent, usd, when } from "./format.js?v=__VERSION__";
+import { DAY, HOUR, bucketed, span } from "./time.js?v=__VERSION__";
 
 const KINDS = { closed: "good", open: "bad", "half-open": "warn" };
-const seconds = (s) => (s < 90 ? `${Math.ceil(s)} s` : `${Math.round(s / 60)} min`);
+const seconds = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : s < 172800 ? `${Math.round(s / 3600)} h` : `${count(Math.round(s / 86400))} days`);
 
 // What the breaker did, newest first.
 const past_ = (changes) => h("details", {}, h("summary", {}, `${changes.length} ${changes.length === 1 ? "change" : "changes"}`), h("ol", { class: "changes" }, [...changes].reverse().map((c) =>
-  h("li", {}, h("span", { class: "muted" }, when(new Date(1000 * c.at).toISOString())), " ", h("span", { class: KINDS[c.from] }, c.from), " → ", h("span", { class: KINDS[c.to] }, c.to), ` (${c.cause})`))));
+  h("li", {}, h("span", { class: "muted", title: when(1000 * c.at) }, Date.now() - 1000 * c.at < DAY ? clock(1000 * c.at) : when(1000 * c.at)), " ", h("span", { class: KINDS[c.from] }, c.from), " → ", h("span", { class: KINDS[c.to] }, c.to), ` (${c.cause})`))));
 
 // What the provider said is left, for each of its credentials.
 const quota = (credentials) => (credentials ?? []).flatMap((c) => [
