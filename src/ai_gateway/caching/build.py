@@ -16,17 +16,13 @@ from .cache import Cache, NoCache
 from .memory import MemoryStore
 from .rules import RuleBook, Rules, merge
 from .shared import SharedStore, SharedValues
+from .verdict import verdict, verification
 
 AskItself = Callable[[Caller, Operation, str, bytes, float], Awaitable[bytes]]
 """A call of the gateway's own, by operation, endpoint, body and time-out. Raises GatewayError."""
 
 _VERIFY_SECONDS = 20.0
 _EMBED_SECONDS = 5.0
-_QUESTION = (
-    "Two users asked an assistant the questions below. Would one and the same answer serve both fully "
-    "and correctly? A different number, name, place, time, language, scope or detail means no. "
-    "Answer with one word, yes or no.\n\n<first>\n{one}\n</first>\n\n<second>\n{other}\n</second>"
-)
 
 
 def build_cache(
@@ -93,20 +89,7 @@ class _Vectors(Struct):
     data: list[_Vector]
 
 
-class _Message(Struct):
-    content: str | None = None
-
-
-class _Choice(Struct):
-    message: _Message
-
-
-class _Answer(Struct):
-    choices: list[_Choice]
-
-
 _vectors = msgspec.json.Decoder(_Vectors).decode
-_answer = msgspec.json.Decoder(_Answer).decode
 
 
 def embedder(model: str, ask: AskItself) -> Callable[[Caller, str], Awaitable[list[float]]]:
@@ -125,23 +108,12 @@ def embedder(model: str, ask: AskItself) -> Callable[[Caller, str], Awaitable[li
 
 def verifier(model: str, ask: AskItself) -> Callable[[Caller, str, str], Awaitable[bool]]:
     async def verify(caller: Caller, one: str, other: str) -> bool:
-        body = msgspec.json.encode(
-            {
-                "model": model,
-                "messages": [{"role": "user", "content": _QUESTION.format(one=one, other=other)}],
-                "max_tokens": 16,
-                "temperature": 0,
-            }
-        )
+        body = verification(model, one, other)
         endpoint = "/v1/chat/completions"
         try:
-            answer = await ask(_behalf(caller), "chat", endpoint, body, _VERIFY_SECONDS)
-            word = (_answer(answer).choices[0].message.content or "").strip().lower()
-        except (GatewayError, msgspec.DecodeError, IndexError) as error:
+            return verdict(await ask(_behalf(caller), "chat", endpoint, body, _VERIFY_SECONDS))
+        except GatewayError as error:
             raise OSError(type(error).__name__) from None
-        if not word.startswith(("yes", "no")):
-            raise OSError("neither yes nor no")
-        return word.startswith("yes")
 
     return verify
 

@@ -1,27 +1,46 @@
-"""`ai-gateway cache tune`: a semantic threshold for an embedder, by labelled pairs."""
+"""`ai-gateway cache tune`: a semantic threshold for an embedder, by labelled pairs or audited calls."""
 
 import argparse
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from ai_gateway.caching.semantic.tune import Point
+    from ai_gateway.caching.semantic.audited import Near
+    from ai_gateway.caching.semantic.index import Vector
+    from ai_gateway.caching.semantic.tune import Pair, Point
 
 _AT_ONCE = 64
+_LEAST_NEAR = 0.75
+"""Audited questions further apart are no pair."""
+
+
+class Unreadable(Exception):
+    """A file that was given."""
 
 
 def add_cache(commands: Any) -> None:
     cache = commands.add_parser("cache", help="look after the cache")
     actions = cache.add_subparsers(dest="action", required=True, metavar="action")
     tune = actions.add_parser(
-        "tune", help="precision and recall of semantic thresholds, by labelled pairs"
+        "tune",
+        help="precision and recall of semantic thresholds, by labelled pairs or audited calls",
     )
-    tune.add_argument("pairs", nargs="+", type=Path, help='JSON lines {"a", "b", "same"}')
+    tune.add_argument("pairs", nargs="*", type=Path, help='JSON lines {"a", "b", "same"}')
+    tune.add_argument(
+        "--audited", type=Path, help="audited calls as JSON lines (GET /admin/audit/export)"
+    )
+    tune.add_argument("--verifier", help="a model that judges the pairs of audited questions")
+    tune.add_argument(
+        "--alike", type=float, default=0.9, help="without one: how close answers to the same lie"
+    )
+    tune.add_argument("--most", type=int, default=1000, help="pairs of audited questions, at most")
+    tune.add_argument("--judged", type=Path, help="a file to write the judged pairs to")
     tune.add_argument("--embedder", required=True, help="the model or route that embeds")
     tune.add_argument("--url", default="http://127.0.0.1:8080", help="of a running gateway")
     tune.add_argument("--key", default="", help="a key of that gateway")
@@ -34,8 +53,10 @@ def add_cache(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from ai_gateway.caching.semantic import tune
-    from ai_gateway.caching.semantic.index import unit
 
+    if not given.pairs and given.audited is None:
+        print("give labelled pairs, or --audited calls", file=sys.stderr)
+        return 2
     pairs: list[tune.Pair] = []
     for path in given.pairs:
         try:
@@ -43,19 +64,18 @@ def run(given: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             print(f"{path}: {error}", file=sys.stderr)
             return 2
-    texts = sorted({text for pair in pairs for text in (pair.a, pair.b)})
     try:
-        vectors = {
-            text: unit(vector)
-            for at in range(0, len(texts), _AT_ONCE)
-            for text, vector in zip(
-                texts[at : at + _AT_ONCE],
-                _embed(given, texts[at : at + _AT_ONCE]),
-                strict=True,
-            )
-        }
+        if given.audited is not None:
+            pairs += _audited_pairs(given)
+        vectors = _vectors_of(given, {text for pair in pairs for text in (pair.a, pair.b)})
+    except Unreadable as error:
+        print(error, file=sys.stderr)
+        return 2
     except (OSError, ValueError, msgspec.DecodeError) as error:
-        print(f"no embeddings from {given.url}: {error}", file=sys.stderr)
+        print(f"no embeddings or verdicts from {given.url}: {error}", file=sys.stderr)
+        return 1
+    if not pairs:
+        print("no pairs: no two audited questions were comparable and near each other")
         return 1
     scored = tune.score(pairs, lambda pair: float(vectors[pair.a] @ vectors[pair.b]))
     chosen_on = [one for one in scored if not one.held_out]
@@ -103,6 +123,45 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _audited_pairs(given: argparse.Namespace) -> "list[Pair]":
+    """Raises Unreadable, OSError, ValueError, DecodeError."""
+    from ai_gateway.caching.semantic.audited import alike, nearest, read_questions
+    from ai_gateway.caching.semantic.tune import Pair
+
+    try:
+        with given.audited.open(encoding="utf-8") as lines:
+            questions = read_questions(lines)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{given.audited}: {error}") from None
+    vectors = _vectors_of(given, {question.text for question in questions.found})
+    near = nearest(questions.found, vectors, _LEAST_NEAR, given.most)
+    if given.verifier is None:
+        answers = {q.answer for pair in near for q in (pair.one, pair.other)}
+        judge = alike(_vectors_of(given, answers), given.alike)
+        by = f"judged by whether their answers lie at {given.alike} or closer"
+    else:
+        judge = _verified(given)
+        by = f"judged by {given.verifier}"
+    pairs = [Pair(pair.one.text, pair.other.text, judge(pair)) for pair in near]
+    print(
+        f"{questions.records} audited calls, {len(questions.found)} questions that compare, "
+        f"{len(pairs)} pairs, {by}: a judge that errs, so read the figures as such"
+    )
+    if given.judged is not None:
+        given.judged.write_bytes(b"".join(msgspec.json.encode(pair) + b"\n" for pair in pairs))
+    return pairs
+
+
+def _verified(given: argparse.Namespace) -> "Callable[[Near], bool]":
+    from ai_gateway.caching.verdict import verdict, verification
+
+    def judged(pair: "Near") -> bool:
+        body = verification(given.verifier, pair.one.text, pair.other.text)
+        return verdict(_ask(given, "/v1/chat/completions", body))
+
+    return judged
+
+
 def _both(point: "Point") -> str:
     return f"{point.precision:.3f} / {point.recall:.3f}"
 
@@ -116,18 +175,31 @@ class _Vectors(msgspec.Struct):
     data: list[_Vector]
 
 
-def _embed(given: argparse.Namespace, texts: list[str]) -> list[list[float]]:
-    """Raises OSError, DecodeError."""
-    body = msgspec.json.encode(
-        {"model": given.embedder, "input": texts, "encoding_format": "float"}
-    )
+def _vectors_of(given: argparse.Namespace, texts: "Iterable[str]") -> "dict[str, Vector]":
+    """Raises OSError, ValueError, DecodeError."""
+    from ai_gateway.caching.semantic.index import unit
+
+    listed = sorted(texts)
+    found: dict[str, Vector] = {}
+    for at in range(0, len(listed), _AT_ONCE):
+        some = listed[at : at + _AT_ONCE]
+        body = msgspec.json.encode(
+            {"model": given.embedder, "input": some, "encoding_format": "float"}
+        )
+        data = msgspec.json.decode(_ask(given, "/v1/embeddings", body), type=_Vectors).data
+        for text, vector in zip(some, sorted(data, key=lambda v: v.index), strict=True):
+            found[text] = unit(vector.embedding)
+    return found
+
+
+def _ask(given: argparse.Namespace, path: str, body: bytes) -> bytes:
+    """Raises OSError."""
     headers = {"content-type": "application/json"}
     if given.key:
         headers["authorization"] = f"Bearer {given.key}"
-    request = urllib.request.Request(f"{given.url}/v1/embeddings", body, headers)
+    request = urllib.request.Request(f"{given.url}{path}", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
-            data = msgspec.json.decode(answer.read(), type=_Vectors).data
+            return answer.read()
     except urllib.error.HTTPError as error:
         raise OSError(f"{error.code}: {error.read(500).decode('utf-8', 'replace')}") from None
-    return [vector.embedding for vector in sorted(data, key=lambda vector: vector.index)]
