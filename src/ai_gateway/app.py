@@ -55,7 +55,6 @@ from ai_gateway.routing.experiments import STOPS, Experiments
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.store import DatabaseRoutes
 from ai_gateway.routing.watch import HINTS
-from ai_gateway.routing.watch import states as breaker_states
 from ai_gateway.settings.secret import resolve_secret
 from ai_gateway.settings.tree import Settings
 from ai_gateway.simulator.options import SimulatorOptions
@@ -129,8 +128,9 @@ async def open_gateway(
     client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
     random = Random()
 
-    vitals = vitals_of(metrics, log, lambda message: state.publish(HINTS, message))
-    metrics.read("gateway_breaker_state", lambda: breaker_states(vitals))
+    vitals = vitals_of(
+        metrics, log, settings.upstreams, lambda message: state.publish(HINTS, message)
+    )
     catalogue, directory = provision(settings, vitals, simulator_port)
     require_good_routes(settings, directory)
     router = Router(directory, settings.routes, clock=perf_counter, random=random)

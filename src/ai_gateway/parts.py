@@ -17,10 +17,11 @@ from ai_gateway.limits.rules import GatewayRules
 from ai_gateway.model.otlp import OtlpTarget
 from ai_gateway.model.policy import RateLimit
 from ai_gateway.model.redis_address import RedisLogin
+from ai_gateway.model.upstream import Upstream
 from ai_gateway.routing.experiments import STOPS, Experiments
 from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.vitals import VitalsBook
-from ai_gateway.routing.watch import HINTS, breaker_watch, hint_of, take_hint
+from ai_gateway.routing.watch import HINTS, breaker_watch, concurrency, hint_of, states, take_hint
 from ai_gateway.settings.otlp import OtlpEndpoint, read_headers
 from ai_gateway.settings.tree import Settings
 from ai_gateway.state.memory import MemoryState
@@ -35,7 +36,9 @@ from ai_gateway.upstream.client import UpstreamClient, UpstreamRequest, address
 from ai_gateway.upstream.faults import UpstreamFault
 
 
-def vitals_of(metrics: Metrics, log: Log, tell: Callable[[bytes], None]) -> VitalsBook:
+def vitals_of(
+    metrics: Metrics, log: Log, upstreams: Mapping[str, Upstream], tell: Callable[[bytes], None]
+) -> VitalsBook:
     """`tell` takes a hint for the other processes."""
 
     def changed(provider: str, model: str, became: str, cause: str) -> None:
@@ -48,7 +51,12 @@ def vitals_of(metrics: Metrics, log: Log, tell: Callable[[bytes], None]) -> Vita
             seconds = found.breaker.retry_at - perf_counter()
             tell(hint_of(provider, model, seconds))
 
-    vitals = VitalsBook(breaker_watch(changed))
+    vitals = VitalsBook(breaker_watch(changed), upstreams)
+    metrics.read("gateway_breaker_state", lambda: states(vitals))
+    metrics.read("gateway_concurrency_limit", lambda: concurrency(vitals, lambda one: one.limit))
+    metrics.read(
+        "gateway_concurrency_full_total", lambda: concurrency(vitals, lambda one: one.full)
+    )
     return vitals
 
 

@@ -32,10 +32,15 @@ from ai_gateway.upstream.faults import UpstreamFault
 from .failure import Failed, from_bad_answer, from_cut, from_fault, from_status, from_stream_error
 
 _LARGEST_ERROR = 1024 * 1024
+_OVERLOADED = frozenset({429, 503, 529})
 
 
 class Shut(Exception):
     """The target's breaker lets nobody in."""
+
+
+class Full(Exception):
+    """The target has as many calls under way as it carries."""
 
 
 class Asking:
@@ -79,8 +84,11 @@ class Asking:
         vitals = self.destination.vitals
         vitals.breaker.succeeded(now, self._era)
         vitals.note(now, failed=False)
-        vitals.speed.answered(now - self.started, tokens, now)
+        seconds = now - self.started
+        vitals.speed.answered(seconds, tokens, now)
         vitals.told_tokens(tokens)
+        if vitals.limiter is not None:
+            vitals.limiter.answered(self.started, seconds, tokens, now)
         self._end()
 
     def streamed(self, tokens: int, seconds: float) -> None:
@@ -91,6 +99,8 @@ class Asking:
         vitals.note(now, failed=False)
         vitals.speed.streamed(seconds, tokens, now)
         vitals.told_tokens(tokens)
+        if vitals.limiter is not None:
+            vitals.limiter.answered(self.started, self.attempt.seconds, tokens, now)
         self._end()
 
     def broke(self, label: str) -> None:
@@ -99,6 +109,8 @@ class Asking:
         vitals = self.destination.vitals
         vitals.breaker.broke(now, self._era)
         vitals.note(now, failed=True)
+        if vitals.limiter is not None and label == "timeout":
+            vitals.limiter.overloaded(self.started, now)
         self.attempt.error = label
         self._end()
 
@@ -117,6 +129,11 @@ class Asking:
             case "connect":
                 breaker.failed(now, self._era, connect=True)
                 vitals.note(now, failed=True)
+        if vitals.limiter is not None and (
+            failure.status in _OVERLOADED
+            or (failure.label == "timeout" and failure.health == "failed")
+        ):
+            vitals.limiter.overloaded(self.started, now)
         if failure.throttled is not None:
             self.door.throttled(now, failure.throttled)
         if failure.refused is not None:
@@ -135,7 +152,10 @@ class Asking:
     def _end(self) -> None:
         if self._open:
             self._open = False
-            self.destination.vitals.in_flight -= 1
+            vitals = self.destination.vitals
+            vitals.in_flight -= 1
+            if vitals.limiter is not None:
+                vitals.limiter.leave()
 
 
 class Whole(Struct, frozen=True):
@@ -172,14 +192,26 @@ class Asker:
         self._clock = clock
 
     async def ask(
-        self, exchange: Exchange, candidate: Candidate, outcome: Outcome, given: Given
+        self,
+        exchange: Exchange,
+        candidate: Candidate,
+        outcome: Outcome,
+        given: Given,
+        *,
+        waited: bool = False,
     ) -> Whole | Flow:
-        """Raises Failed, Shut, and GatewayError where the target's dialect cannot express the call."""
+        """`waited`: for its place. Raises Failed, Shut, Full, and GatewayError where the target's dialect
+        cannot express the call."""
         destination = candidate.destination
         rendered = exchange.request(destination.dialect, destination.render)
         now = self._clock()
+        limiter = destination.vitals.limiter
+        if limiter is not None and not limiter.enter(waited=waited):
+            raise Full
         era = destination.vitals.breaker.enter(now)
         if not era:
+            if limiter is not None:
+                limiter.leave()
             raise Shut
         door = destination.doors.pick(now)
         asking = Asking(candidate, door, era, self._clock, now)

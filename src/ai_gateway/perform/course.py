@@ -15,6 +15,7 @@ class Course:
     __slots__ = (
         "again",
         "deadline",
+        "full",
         "hedged",
         "last",
         "refused",
@@ -30,6 +31,8 @@ class Course:
         """The first target's dialect could not express the call."""
         self.again: list[tuple[Candidate, Failed]] = []
         """May be asked once more."""
+        self.full: list[Candidate] = []
+        """Had no place for one call more."""
         self.settled = False
         """The last failure would be any other target's too."""
         self.too_long_for: int | None = None
@@ -65,6 +68,14 @@ class Course:
             return self.last
         if self.refused is not None:
             return self.refused
+        if self.full:
+            return GatewayError(
+                "unavailable",
+                "Every provider that could answer this has as many calls under way as it carries well. "
+                "Try again.",
+                code="targets_busy",
+                retry_after=1,
+            )
         opens = min(c.destination.vitals.breaker.retry_at for c in plan.order)
         return GatewayError(
             "unavailable",

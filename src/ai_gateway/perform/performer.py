@@ -18,13 +18,14 @@ from ai_gateway.model.call import Outcome
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.route import Route
 from ai_gateway.reply import Reply
+from ai_gateway.routing.concurrency import place_at
 from ai_gateway.routing.router import Plan
 from ai_gateway.routing.sifting import is_well
 from ai_gateway.routing.strategies import Candidate
 from ai_gateway.upstream.client import Timeouts, UpstreamClient
 from ai_gateway.upstream.faults import UpstreamFault
 
-from .attempt import Asker, Flow, Given, Shut, Whole
+from .attempt import Asker, Flow, Full, Given, Shut, Whole
 from .course import Course
 from .failure import Failed, from_bad_answer, from_fault
 from .handover import close_stream, estimate_account, give_up, hand_over, take_account
@@ -96,6 +97,10 @@ class Performer:
                     break
             elif not course.keeps(won, route):
                 return won
+        if course.full and not course.settled and course.spare is None:
+            won = await self._when_free(exchange, route, course, outcome)
+            if won is not None:
+                return won
         if course.spare is not None:
             return course.spare
         for retry in range(route.retries):
@@ -114,6 +119,23 @@ class Performer:
             if won is not None:
                 return won
         raise course.verdict(plan, self._clock())
+
+    async def _when_free(
+        self, exchange: Exchange, route: Route, course: Course, outcome: Outcome
+    ) -> Whole | Flow | None:
+        """The first of the targets without a place that has one again; None where none has in time."""
+        of = {c.destination.vitals.limiter: c for c in course.full}
+        limiters = [limiter for limiter in of if limiter is not None]
+        began = self._clock()
+        longest = max(limiter.settings.wait for limiter in limiters)
+        free = await place_at(limiters, max(0.0, min(longest, course.deadline - began)))
+        outcome.upstream_seconds += self._clock() - began
+        if free is None:
+            return None
+        try:
+            return await self._try(exchange, of[free], route, course, outcome, waited=True)
+        finally:
+            free.wake()
 
     async def _race(
         self,
@@ -165,6 +187,8 @@ class Performer:
         route: Route,
         course: Course,
         outcome: Outcome,
+        *,
+        waited: bool = False,
     ) -> Whole | Flow | None:
         """One target, with as many of its credentials as must be tried; None where it failed, which
         the course then knows."""
@@ -172,8 +196,11 @@ class Performer:
         for _ in destination.doors.all:
             given = self._given(exchange, route, course.deadline - self._clock(), outcome)
             try:
-                won = await self._asker.ask(exchange, candidate, outcome, given)
+                won = await self._asker.ask(exchange, candidate, outcome, given, waited=waited)
             except Shut:
+                return None
+            except Full:
+                course.full.append(candidate)
                 return None
             except GatewayError as refused:
                 course.refused = course.refused or refused

@@ -19,9 +19,9 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.upstream.client import address
 from ai_gateway.upstream.signing import Signer
 
-from .gates import PASS_THROUGH, Gate
+from .gates import Gate
 from .keys import Door, Doors, Key
-from .vitals import Vitals, VitalsBook
+from .vitals import PASS_THROUGH, Vitals, VitalsBook
 
 _MOST_KEPT = 4096
 """Callers choose model names, so what is kept per name is bounded."""

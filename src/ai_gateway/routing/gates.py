@@ -7,9 +7,6 @@ from ai_gateway.model.call import Target
 
 from .vitals import Vitals
 
-PASS_THROUGH = "pass-through"
-"""Stands for the model in the breaker that a provider has for all that passes through to it."""
-
 
 class Gate(Struct, frozen=True, kw_only=True):
     target: Target

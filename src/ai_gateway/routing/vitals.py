@@ -1,11 +1,14 @@
 """How a provider's model is doing: calls under way, speed, errors, breaker. One for all routes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import exp
 from time import time
 
+from ai_gateway.model.upstream import Upstream, upstream_of
+
 from .breaker import Breaker, BreakerChange, State, Why
+from .concurrency import Limiter
 from .keys import Key, Rest
 from .speed import Speed
 
@@ -13,15 +16,21 @@ _ERROR_STEP = 0.05
 _ERROR_TAU = 30.0
 _MOST_KEPT = 4096
 _CHANGES_KEPT = 32
+PASS_THROUGH = "pass-through"
+"""Stands for the model in the breaker that a provider has for all that passes through to it."""
 
 OnBreakerChange = Callable[[str, str, Breaker, Why], None]
 """`on_change(provider, model, breaker, why)`"""
 
 
 class Vitals:
-    __slots__ = ("_error_at", "_errors", "breaker", "changes", "in_flight", "model", "output_tokens", "provider", "rests", "speed")  # fmt: skip
+    __slots__ = ("_error_at", "_errors", "breaker", "changes", "in_flight", "limiter", "model", "output_tokens", "provider", "rests", "speed")  # fmt: skip
 
-    def __init__(self, provider: str, model: str, breaker: Breaker) -> None:
+    def __init__(
+        self, provider: str, model: str, breaker: Breaker, limiter: Limiter | None = None
+    ) -> None:
+        self.limiter = limiter
+        """None: as many calls at once as come."""
         self.provider = provider
         self.model = model
         self.breaker = breaker
@@ -67,10 +76,15 @@ class VitalsBook:
     those that are idle and well are forgotten first."""
 
     def __init__(
-        self, on_change: OnBreakerChange | None = None, *, wall: Callable[[], float] = time
+        self,
+        on_change: OnBreakerChange | None = None,
+        upstreams: Mapping[str, Upstream] | None = None,
+        *,
+        wall: Callable[[], float] = time,
     ) -> None:
         """`wall` tells Unix seconds, for what people read."""
         self._on_change = on_change
+        self._upstreams = upstreams or {}
         self._wall = wall
         self._kept: dict[tuple[str, str], Vitals] = {}
 
@@ -100,7 +114,11 @@ class VitalsBook:
             if self._on_change is not None:
                 self._on_change(provider, model, breaker, why)
 
-        made = Vitals(provider, model, Breaker(changed))
+        upstream = upstream_of(self._upstreams, provider, model)
+        limiter = None
+        if upstream is not None and upstream.concurrency is not None and model != PASS_THROUGH:
+            limiter = Limiter(upstream.concurrency)
+        made = Vitals(provider, model, Breaker(changed), limiter)
         return made
 
     def _forget(self) -> None:

@@ -7,6 +7,7 @@ from msgspec import DecodeError
 from msgspec.json import Decoder, encode
 
 from .breaker import Breaker, Why
+from .concurrency import Limiter
 from .vitals import OnBreakerChange, VitalsBook
 
 _MOST_SHOWN = 100
@@ -49,3 +50,12 @@ def states(vitals: VitalsBook) -> Mapping[tuple[str, ...], float]:
     """Of the breakers that are not closed, as the metric shows them; so many at most."""
     ill = (v for v in vitals.all() if v.breaker.state != "closed")
     return {(v.provider, v.model[:64]): _RANK[v.breaker.state] for v in islice(ill, _MOST_SHOWN)}
+
+
+def concurrency(
+    vitals: VitalsBook, read: Callable[[Limiter], float]
+) -> Mapping[tuple[str, ...], float]:
+    """Of the models whose calls under way are limited; so many at most."""
+    found = ((v, v.limiter) for v in vitals.all())
+    limited = ((v, limiter) for v, limiter in found if limiter is not None)
+    return {(v.provider, v.model[:64]): read(one) for v, one in islice(limited, _MOST_SHOWN)}

@@ -1,8 +1,9 @@
 """Environment and `gateway.yaml` -> Settings, or every problem at once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from ai_gateway.catalogue.provider import load_providers
 from ai_gateway.model.audit import Audit
 from ai_gateway.model.key import ConfiguredKey, TokenIssuer
+from ai_gateway.model.upstream import Upstream
 
 from .declared import BY_NAME, SETTINGS, Setting
 from .findings import Findings
@@ -59,6 +61,7 @@ class _Loader:
         self._check_access(sections["keys"], sections["auth"])
         self._check_sign_in(sections["auth"], has_admin_key=values["admin_key"] is not None)
         providers = ProviderReader(self._found, self._known).read()
+        self._warn_of_idle_upstreams(sections["upstreams"], providers)
         traces, logs = self._traces(values), self._logs(values)
         self._check_audit(sections["audit_options"], logs)
         self._warn_of_near_misses()
@@ -119,6 +122,16 @@ class _Loader:
         if found is not None and found.warning is not None:
             self._found.warnings.append(found.warning)
         return found
+
+    def _warn_of_idle_upstreams(
+        self, upstreams: Mapping[str, Upstream | None], providers: Collection[str]
+    ) -> None:
+        for name in upstreams:
+            pattern = name.partition("/")[0]
+            if providers and not any(fnmatchcase(provider, pattern) for provider in providers):
+                self._found.warnings.append(
+                    f"upstreams.{name} holds for nothing: no provider of that name is configured."
+                )
 
     def _warn_of_proxies(self) -> None:
         """Where only a proxy leads outside, calls would fail without a word of why."""

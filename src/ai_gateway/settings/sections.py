@@ -19,6 +19,7 @@ from ai_gateway.model.key import ConfiguredKey, ConfiguredTenant, TokenIssuer
 from ai_gateway.model.mcp import McpServer
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.route import Route
+from ai_gateway.model.upstream import Upstream
 
 from .yaml_file import Entry
 
@@ -35,6 +36,7 @@ class Section(Struct, frozen=True, kw_only=True):
 
 SECTIONS: tuple[Section, ...] = (
     Section(name="routes", type=dict[str, Route], default={}),
+    Section(name="upstreams", type=dict[str, Upstream], default={}),
     Section(name="tenants", type=dict[str, ConfiguredTenant], default={}),
     Section(name="keys", type=dict[str, ConfiguredKey], default={}),
     Section(name="limits", type=tuple[RateLimit, ...], default=()),

@@ -14,6 +14,7 @@ from ai_gateway.model.mcp import McpServer
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.model.redis_address import RedisAddress
 from ai_gateway.model.route import Route
+from ai_gateway.model.upstream import Upstream
 
 from .otlp import OtlpEndpoint
 from .secret import Secret
@@ -114,6 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: tuple[RateLimit, ...]
     budgets: tuple[Budget, ...]
     routes: dict[str, Route]
+    upstreams: dict[str, Upstream]
     cache: CacheSettings
     guardrails: dict[str, Guardrail]
     mcp_servers: dict[str, McpServer]

@@ -118,6 +118,11 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="gateway_breaker_changes_total", kind="counter",
            labels=("provider", "model", "state", "cause"),
            help="Changes of circuit breakers, by the state they came to and why they left closed."),
+    Metric(name="gateway_concurrency_limit", kind="gauge", labels=("provider", "model"), most=200,
+           help="Calls at once that a provider's model is given, where `upstreams` limits them; of several "
+           "workers, the sum."),
+    Metric(name="gateway_concurrency_full_total", kind="counter", labels=("provider", "model"), most=200,
+           help="How often a call found a provider's model at that limit, and went elsewhere, or waited."),
     Metric(name="gateway_retries_refused_total", kind="counter",
            help="Retries that were not made because too many calls were being tried again."),
     Metric(name="gateway_experiments_stopped_total", kind="counter", labels=("route",),

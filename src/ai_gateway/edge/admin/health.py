@@ -41,6 +41,10 @@ class TargetHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_in: float | None = None
     """Seconds until an open breaker lets a call through."""
     in_flight: int = 0
+    concurrency_limit: int | None = None
+    """As many calls at once as it is given for now; None: there is no limit."""
+    turned_away: int = 0
+    """How often a call found no place under that limit, since the start."""
     error_rate: float = 0.0
     p95_seconds: float | None = None
     """Until the answer, or a stream's first token, over the last 128."""
@@ -116,7 +120,7 @@ def health_routes(
 
 def target_health(vitals: Vitals, now: float) -> TargetHealth:
     breaker = vitals.breaker
-    tail = vitals.speed.tail()
+    tail, limiter = vitals.speed.tail(), vitals.limiter
     return TargetHealth(
         provider=vitals.provider,
         model=vitals.model,
@@ -125,6 +129,8 @@ def target_health(vitals: Vitals, now: float) -> TargetHealth:
         cause=breaker.cause,
         retry_in=round(max(0.0, breaker.retry_at - now), 3) if breaker.state == "open" else None,
         in_flight=vitals.in_flight,
+        concurrency_limit=None if limiter is None else int(limiter.limit),
+        turned_away=0 if limiter is None else limiter.full,
         error_rate=round(vitals.error_rate(now), 4),
         p95_seconds=None if tail is None else round(tail, 4),
         changes=list(vitals.changes),
