@@ -247,6 +247,13 @@ def _dated(path: str, at: int) -> str:
     return path
 
 
+_PAINT = """() => [
+  performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1,
+  performance.getEntriesByType('navigation')[0].responseEnd,
+  Math.max(...performance.getEntriesByType('resource').filter((r) => r.name.includes('.css')).map((r) => r.responseEnd)),
+]"""
+
+
 async def _painted(running: Running) -> None:
     from playwright.async_api import async_playwright
 
@@ -263,20 +270,22 @@ async def _painted(running: Running) -> None:
             ("overview", ".card"), ("calls", "tbody tr"), ("keys", "main h1"), ("tenants", "main h1"),
             ("providers", "main h1"), ("cache", ".card"),
         ):  # fmt: skip
-            paints: list[float] = []
+            paints: list[tuple[float, float, float]] = []
             fills: list[float] = []
-            for _ in range(5):
+            for _ in range(10):
                 started = perf_counter()
                 await page.goto(f"{running.url}/dashboard/{name}", wait_until="commit")
                 await page.locator(filled).first.wait_for()
                 fills.append((perf_counter() - started) * 1000)
-                paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1"
-                paints.append(await page.evaluate(paint))
+                paints.append(tuple(await page.evaluate(_PAINT)))
             paints.sort()
             fills.sort()
+            paint, answer, styles = paints[-1]
             print(
-                f"{name:12} first contentful paint {paints[2]:6.0f} ms, filled {fills[2]:6.0f} ms "
-                f"(worst {paints[-1]:.0f}, {fills[-1]:.0f})"
+                f"{name:12} first contentful paint {paints[5][0]:6.0f} ms, filled {fills[5]:6.0f} ms "
+                f"(worst {paint:.0f}, its answer after {answer:.0f} and its styles after {styles:.0f}; "
+                f"{fills[-1]:.0f})",
+                flush=True,
             )
         await browser.close()
 
