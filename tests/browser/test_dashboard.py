@@ -149,7 +149,7 @@ async def test_the_live_list_keeps_up_under_load(page: Page, gateway: Running) -
     clicks meanwhile."""
     await open_page(page, gateway, "calls")
     await expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=10_000)
-    total, at_once = 600, 16
+    total, at_once = 900, 16
     numbers = iter(range(total))
 
     async def caller() -> None:

@@ -28,8 +28,8 @@ _SECONDS = 300
 
 class LiveCalls:
     """One look a second at the newest calls for each tenant that is looked at, and one for all, however
-    many look on; none while nobody does. Of more than 100 new ones the newest are told, and the next look
-    comes a second later; a call that took so long that 500 others began meanwhile is not told."""
+    many look on; none while nobody does. Of more than 100 new ones the newest are told; after 500, the next
+    look comes a second later. A call that took so long that 500 others began meanwhile is not told."""
 
     def __init__(self) -> None:
         self._lists: dict[str | None, _NewCalls] = {}
@@ -97,7 +97,7 @@ class _NewCalls:
                 return
             finally:
                 self._looked = monotonic()
-            self._wait = 0.9 if len(ids) <= _MOST else 1.9
+            self._wait = 1.9 if len(ids) == _LOOKED_AT and not first else 0.9
             self._written.clear()
             self._known.update(dict.fromkeys(reversed(ids)))
             self._news.extend(reversed(calls))
