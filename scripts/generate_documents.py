@@ -200,6 +200,12 @@ def dialect_matrix() -> str:
     return page()
 
 
+def reference() -> str:
+    from scripts.reference import reference as page
+
+    return page()
+
+
 def board(name: str) -> str:
     from scripts.dashboards import dashboard
 
@@ -213,6 +219,7 @@ DOCUMENTS = {
     "docs/providers.md": providers,
     "docs/operations.md": operations,
     "docs/dialect-matrix.md": dialect_matrix,
+    "docs/reference.md": reference,
     **{f"deploy/grafana/dashboards/{name}.json": partial(board, name) for name in BOARDS},
 }
 

@@ -112,6 +112,7 @@ def test_every_gateway_yaml_of_a_page_is_good(page: str, text: str, tmp_path: Pa
         re.findall(r"env:(\w+)", f"env:ADMIN_KEY {text}"), "a-secret-of-no-less-than-32-characters"
     )
     environ |= {f"{name}_API_KEY": "any" for name in ("OPENAI", "ANTHROPIC", "MISTRAL", "GROQ")}
+    environ["VLLM_BASE_URL"] = "http://127.0.0.1:8000"
     (tmp_path / "secret").write_text("from-a-file")
     path = tmp_path / "gateway.yaml"
     path.write_text(re.sub(r"file:/[\w/]+", f"file:{tmp_path / 'secret'}", text))

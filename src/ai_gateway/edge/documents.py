@@ -27,6 +27,10 @@ _ERRORS = {
     "502": "The provider failed.",
     "504": "The provider did not answer in time.",
 }
+_FEEDBACK_ERRORS = {status: _ERRORS[status] for status in ("400", "401")} | {
+    "404": "No ledger is kept, or no such hit of the cache is known.",
+    "503": "The database cannot be reached.",
+}
 _GETS = {
     "/health": ("The process is alive", {"200": "Alive."}),
     "/ready": ("Whether calls can be served", {"200": "Ready.", "503": "Not ready; says why."}),
@@ -105,6 +109,9 @@ def openapi(table: Sequence[AdminRoute]) -> dict[str, Any]:
     ]
     for method, path, body, summary in (*passed, *HELD_ROUTES):
         paths.setdefault(path, {})[method] = _passed(path, body, summary)
+    feedback = _passed("/v1/feedback", "json", "Say how good an answer was")
+    feedback["responses"] = _responses({"204": "Noted."} | _FEEDBACK_ERRORS)
+    paths["/v1/feedback"] = {"post": feedback}
     admin, schemas = describe(table)
     return {
         "openapi": "3.1.0",

@@ -74,7 +74,9 @@ class AdminRoute(Struct, frozen=True, kw_only=True):
 
 def not_found(noun: str, id: str) -> GatewayError:
     """Also for what exists, but not for this actor."""
-    return GatewayError("not_found", f"There is no {noun} {id[:100]!a}.", code=f"{noun}_not_found")
+    return GatewayError(
+        "not_found", f"There is no {noun} {id[:100]!a}.", code=f"{noun.replace(' ', '_')}_not_found"
+    )
 
 
 def given(value: Any) -> bool:
