@@ -40,6 +40,7 @@ EVENTS = {
     "ledger_database_lost": "the ledger's database is away; calls are kept in the spool",
     "ledger_days_failed": "sums of days could not be made; hours are added up instead",
     "ledger_retention_failed": "old calls could not be deleted",
+    "probe": "a call of the gateway's own to see how a provider's model is doing; debug where it went well",
     "reload": "`gateway.yaml` was read anew: `good`, or why not",
     "route_left_out": "a route of the admin API's cannot be",
     "routes_database_back": "routes of the admin API's are followed again",
@@ -208,7 +209,7 @@ def _events() -> Iterator[str]:
                 _unknown(f"the event {ast.unparse(event)}")
             continue
         known = {n.value for n in ast.walk(call.args[0]) if isinstance(n, ast.Constant)}
-        told = {str(v) for v in known} & {"info", "warning", "error"}
+        told = {str(v) for v in known} & {"debug", "info", "warning", "error"}
         levels.setdefault(str(event.value), set()).update(told or {"info", "warning"})
         named = [k.arg for k in call.keywords if k.arg] + (["why"] if len(call.args) > 2 else [])
         fields.setdefault(str(event.value), {}).update(dict.fromkeys(named))

@@ -41,6 +41,7 @@ from ai_gateway.parts import (
     log_as_text,
     open_state,
     post_to_service,
+    prober_of,
     share_words,
     tracing_of,
     vitals_of,
@@ -128,9 +129,7 @@ async def open_gateway(
     client = UpstreamClient(timeouts, max_answer_bytes=settings.max_answer_bytes)
     random = Random()
 
-    vitals = vitals_of(
-        metrics, log, settings.upstreams, lambda message: state.publish(HINTS, message)
-    )
+    vitals = vitals_of(settings, metrics, log, lambda message: state.publish(HINTS, message))
     catalogue, directory = provision(settings, vitals, simulator_port)
     require_good_routes(settings, directory)
     router = Router(directory, settings.routes, clock=perf_counter, random=random)
@@ -239,6 +238,7 @@ async def open_gateway(
     readiness.add_note(reloader.note)
     reloader.start()
     performer = Performer(client, timeouts, random=random)
+    prober = prober_of(settings, client, router, metrics, log)
     metrics.read("gateway_retries_refused_total", lambda: float(performer.budget.refused))
     audit = audit_of(settings, database, audit_key, metrics, log)
     readiness.add_note(audit.note)
@@ -377,6 +377,7 @@ async def open_gateway(
         await pipeline.close()
         await responses.close()
         await reloader.close()
+        await prober.close()
         await experiments.close()
         await routes.close()
         await cache.close()

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
+from random import Random
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
@@ -17,9 +18,10 @@ from ai_gateway.limits.rules import GatewayRules
 from ai_gateway.model.otlp import OtlpTarget
 from ai_gateway.model.policy import RateLimit
 from ai_gateway.model.redis_address import RedisLogin
-from ai_gateway.model.upstream import Upstream
+from ai_gateway.perform.prober import Prober
 from ai_gateway.routing.experiments import STOPS, Experiments
 from ai_gateway.routing.forced import ForcedBreakers
+from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import VitalsBook
 from ai_gateway.routing.watch import HINTS, breaker_watch, concurrency, hint_of, states, take_hint
 from ai_gateway.settings.otlp import OtlpEndpoint, read_headers
@@ -37,7 +39,7 @@ from ai_gateway.upstream.faults import UpstreamFault
 
 
 def vitals_of(
-    metrics: Metrics, log: Log, upstreams: Mapping[str, Upstream], tell: Callable[[bytes], None]
+    settings: Settings, metrics: Metrics, log: Log, tell: Callable[[bytes], None]
 ) -> VitalsBook:
     """`tell` takes a hint for the other processes."""
 
@@ -51,13 +53,30 @@ def vitals_of(
             seconds = found.breaker.retry_at - perf_counter()
             tell(hint_of(provider, model, seconds))
 
-    vitals = VitalsBook(breaker_watch(changed), upstreams)
+    vitals = VitalsBook(breaker_watch(changed), settings.upstreams)
     metrics.read("gateway_breaker_state", lambda: states(vitals))
     metrics.read("gateway_concurrency_limit", lambda: concurrency(vitals, lambda one: one.limit))
     metrics.read(
         "gateway_concurrency_full_total", lambda: concurrency(vitals, lambda one: one.full)
     )
     return vitals
+
+
+def prober_of(
+    settings: Settings, client: UpstreamClient, router: Router, metrics: Metrics, log: Log
+) -> Prober:
+    """Started, where anything is to be probed."""
+
+    def told(provider: str, model: str, outcome: str, detail: str | None) -> None:
+        labels = metrics.model_labels(provider, model)
+        metrics.counter("gateway_probes_total").of(*labels, outcome).add(1)
+        level = "debug" if outcome == "good" else "info"
+        log.event(level, "probe", provider=provider, model=model[:64], outcome=outcome, why=detail)
+
+    prober = Prober(client, router, random=Random(), clock=perf_counter, told=told)
+    if any(upstream.probe is not None for upstream in settings.upstreams.values()):
+        prober.start()
+    return prober
 
 
 async def share_words(state: State, vitals: VitalsBook, experiments: Experiments) -> ForcedBreakers:

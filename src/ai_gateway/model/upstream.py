@@ -22,9 +22,27 @@ class Concurrency(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("min must not be above max")
 
 
+class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Calls of the gateway's own by which it sees how a model is doing that callers do not ask for now: while
+    its breaker is open, and, where `idle` says so, while nobody calls it."""
+
+    interval: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    """Seconds between two, give or take a fifth."""
+    timeout: Annotated[float, Meta(gt=0, le=600)] = 10.0
+    """Seconds for a whole answer."""
+    rise: Annotated[int, Meta(ge=1, le=100)] = 2
+    """Good ones in a row that close an open breaker."""
+    fall: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Failed ones in a row that open the breaker of a model that nobody calls."""
+    idle: Annotated[float, Meta(ge=1, le=86400)] | None = None
+    """Seconds without a call after which a model that a route names is probed too; None: never."""
+
+
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     concurrency: Concurrency | None = None
     """None: no limit."""
+    probe: Probe | None = None
+    """None: only callers' calls tell how it is doing."""
 
 
 def upstream_of(upstreams: Mapping[str, Upstream], provider: str, model: str) -> Upstream | None:

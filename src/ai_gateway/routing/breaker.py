@@ -193,6 +193,16 @@ class Breaker:
             self.retry_at = now + min(seconds, LONGEST_OPEN_SECONDS)
             self._become("open", "hint")
 
+    def revive(self) -> None:
+        """It was found well by probes: an open one closes before its time."""
+        if self.forced is None and self.state == "open":
+            self._close()
+
+    def condemn(self, now: float) -> None:
+        """It was found ill by probes, while nobody else asked."""
+        if self.forced is None and self.state == "closed":
+            self._open(now, "probe")
+
     def _judge(self, now: float) -> None:
         if self.state == "half-open":
             self._open_seconds = min(self._open_seconds * 2, LONGEST_OPEN_SECONDS)

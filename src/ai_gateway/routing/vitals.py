@@ -10,6 +10,7 @@ from ai_gateway.model.upstream import Upstream, upstream_of
 from .breaker import Breaker, BreakerChange, State, Why
 from .concurrency import Limiter
 from .keys import Key, Rest
+from .probing import Probing
 from .speed import Speed
 
 _ERROR_STEP = 0.05
@@ -24,13 +25,16 @@ OnBreakerChange = Callable[[str, str, Breaker, Why], None]
 
 
 class Vitals:
-    __slots__ = ("_error_at", "_errors", "breaker", "changes", "in_flight", "limiter", "model", "output_tokens", "provider", "rests", "speed")  # fmt: skip
+    __slots__ = ("_error_at", "_errors", "breaker", "changes", "in_flight", "limiter", "model", "output_tokens", "probing", "provider", "rests", "speed")  # fmt: skip
 
     def __init__(
-        self, provider: str, model: str, breaker: Breaker, limiter: Limiter | None = None
+        self, provider: str, model: str, breaker: Breaker, upstream: Upstream | None = None
     ) -> None:
-        self.limiter = limiter
+        concurrency = None if upstream is None else upstream.concurrency
+        probe = None if upstream is None else upstream.probe
+        self.limiter = None if concurrency is None else Limiter(concurrency)
         """None: as many calls at once as come."""
+        self.probing = None if probe is None else Probing(probe)
         self.provider = provider
         self.model = model
         self.breaker = breaker
@@ -57,6 +61,11 @@ class Vitals:
         rate = self.error_rate(now)
         self._errors = rate + ((1.0 if failed else 0.0) - rate) * _ERROR_STEP
         self._error_at = now
+
+    @property
+    def told_at(self) -> float:
+        """When a call last told how it is doing; 0: never."""
+        return self._error_at
 
     def error_rate(self, now: float) -> float:
         """From 0 to 1 over about the last 20 calls; fades while nobody asks."""
@@ -114,11 +123,10 @@ class VitalsBook:
             if self._on_change is not None:
                 self._on_change(provider, model, breaker, why)
 
-        upstream = upstream_of(self._upstreams, provider, model)
-        limiter = None
-        if upstream is not None and upstream.concurrency is not None and model != PASS_THROUGH:
-            limiter = Limiter(upstream.concurrency)
-        made = Vitals(provider, model, Breaker(changed), limiter)
+        upstream = None
+        if model != PASS_THROUGH:
+            upstream = upstream_of(self._upstreams, provider, model)
+        made = Vitals(provider, model, Breaker(changed), upstream)
         return made
 
     def _forget(self) -> None:

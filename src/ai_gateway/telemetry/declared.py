@@ -118,6 +118,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="gateway_breaker_changes_total", kind="counter",
            labels=("provider", "model", "state", "cause"),
            help="Changes of circuit breakers, by the state they came to and why they left closed."),
+    Metric(name="gateway_probes_total", kind="counter", labels=("provider", "model", "outcome"),
+           help="Calls of the gateway's own to see how a provider's model is doing: good, bad, unknown (it "
+           "told nothing)."),
     Metric(name="gateway_concurrency_limit", kind="gauge", labels=("provider", "model"), most=200,
            help="Calls at once that a provider's model is given, where `upstreams` limits them; of several "
            "workers, the sum."),

@@ -181,3 +181,12 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_only_loopback_is_safe_without_keys(host: str, safe: bool) -> None:
     assert listening_is_safe(host) is safe
+
+
+def test_an_upstream_that_no_provider_answers_to_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("upstreams:\n  opneai: {probe: {}}\n  openai/gpt-*: {probe: {idle: 60}}\n")
+    settings = load_settings({"OPENAI_API_KEY": "sk-x"}, path)
+    assert [w for w in settings.warnings if "upstreams" in w] == [
+        "upstreams.opneai holds for nothing: no provider of that name is configured."
+    ]

@@ -10,6 +10,7 @@ from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.breaker import BreakerChange, State
 from ai_gateway.routing.forced import ForcedBreakers
 from ai_gateway.routing.keys import Rest
+from ai_gateway.routing.probing import ProbeResult
 from ai_gateway.routing.quota import Quota, quotas_told
 from ai_gateway.routing.router import Router
 from ai_gateway.routing.vitals import Vitals, VitalsBook
@@ -46,6 +47,8 @@ class TargetHealth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     turned_away: int = 0
     """How often a call found no place under that limit, since the start."""
     error_rate: float = 0.0
+    probe: ProbeResult | None = None
+    """The last probe of this process's, where probes are configured."""
     p95_seconds: float | None = None
     """Until the answer, or a stream's first token, over the last 128."""
     changes: list[BreakerChange] = []
@@ -131,6 +134,7 @@ def target_health(vitals: Vitals, now: float) -> TargetHealth:
         in_flight=vitals.in_flight,
         concurrency_limit=None if limiter is None else int(limiter.limit),
         turned_away=0 if limiter is None else limiter.full,
+        probe=None if vitals.probing is None else vitals.probing.last,
         error_rate=round(vitals.error_rate(now), 4),
         p95_seconds=None if tail is None else round(tail, 4),
         changes=list(vitals.changes),
