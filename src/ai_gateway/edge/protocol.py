@@ -68,6 +68,30 @@ _RESERVE = 4
 _OFFERS = (b"upgrade", b"http2-settings")
 
 
+Lines = list[tuple[bytes, bytes]]
+"""Headers, by their names in lower case."""
+
+
+def _head(cycle: RequestResponseCycle, status: int, headers: Lines) -> list[bytes]:
+    """All of it but the empty line."""
+    lines = [STATUS_LINE[status]]
+    for name, value in cycle.default_headers:
+        lines += (name, b": ", value, b"\r\n")
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    if not cycle.keep_alive:
+        lines.append(b"connection: close\r\n")
+    return lines
+
+
+def _complete(cycle: RequestResponseCycle) -> None:
+    cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
 def _is_near_the_limit(transport: asyncio.Transport) -> bool:
     """Files are numbered from below, so a connection's own number tells how many there are."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -254,29 +278,43 @@ class GatewayProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     @staticmethod
-    def answer(
-        cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-    ) -> None:
+    def answer(cycle: RequestResponseCycle, status: int, headers: Lines, body: bytes) -> None:
         """A whole answer in one write, where ASGI's two messages would make two.
 
         Names and values must be fit for a head; ours are made by `reply.py`.
         """
         if cycle.disconnected or cycle.response_started:
             return
-        lines = [STATUS_LINE[status]]
-        for name, value in cycle.default_headers:
-            lines += (name, b": ", value, b"\r\n")
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", body)
-        cycle.transport.write(b"".join(lines))
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
+        head = _head(cycle, status, headers)
+        head += (b"\r\n", body)
+        cycle.transport.write(b"".join(head))
+        cycle.response_started = True
+        _complete(cycle)
+
+    @staticmethod
+    def begin(cycle: RequestResponseCycle, headers: Lines) -> None:
+        """The head of a stream (status 200), whose pieces follow by `piece`, then `end`."""
+        if cycle.disconnected or cycle.response_started:
+            return
+        head = _head(cycle, 200, headers)
+        head.append(b"transfer-encoding: chunked\r\n\r\n")
+        cycle.transport.write(b"".join(head))
+        cycle.response_started = cycle.chunked_encoding = True
+        cycle.waiting_for_100_continue = False
+
+    @staticmethod
+    async def piece(cycle: RequestResponseCycle, data: bytes) -> None:
+        """Waits while the caller does not read."""
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if data and not cycle.disconnected:
+            cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    @staticmethod
+    def end(cycle: RequestResponseCycle) -> None:
+        if not cycle.disconnected and not cycle.response_complete:
+            cycle.transport.write(b"0\r\n\r\n")
+            _complete(cycle)
 
     def _look_out(self) -> None:
         self._heard = False

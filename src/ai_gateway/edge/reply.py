@@ -82,12 +82,22 @@ class AsgiReply:
         head += _STREAM_HEADERS
         self.begun = self.streaming = True
         self.outcome = outcome
+        if self._cycle is not None:
+            GatewayProtocol.begin(self._cycle, head)
+            return
         await self._send({"type": "http.response.start", "status": 200, "headers": head})
 
     async def piece(self, data: bytes) -> None:
+        if self._cycle is not None and self.streaming:
+            await GatewayProtocol.piece(self._cycle, data)
+            return
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
+        if self._cycle is not None and self.streaming:
+            self.streaming = False
+            GatewayProtocol.end(self._cycle)
+            return
         self.streaming = False
         await self._send({"type": "http.response.body", "body": b""})
 
