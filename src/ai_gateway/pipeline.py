@@ -27,12 +27,13 @@ from ai_gateway.ledger.record import new_call_id
 from ai_gateway.limits.limits import Admission, Limits
 from ai_gateway.load.turnstile import Turnstile
 from ai_gateway.model.call import Caller, Operation, Outcome, Request
+from ai_gateway.model.carrier import CALLER_LEFT
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import Policy
 from ai_gateway.perform.performer import Performer
 from ai_gateway.perform.shadow import Shadows
 from ai_gateway.realtime import SessionAccount, Socket, relay
-from ai_gateway.reply import CALLER_LEFT, KeptReply, Reply
+from ai_gateway.reply import KeptReply, Reply
 from ai_gateway.routing.experiments import Experiments, assignment_key, variant_of
 from ai_gateway.routing.gates import Gate
 from ai_gateway.routing.patterns import fits

@@ -9,10 +9,6 @@ from typing import Protocol
 
 from ai_gateway.model.call import Outcome
 
-CALLER_LEFT = "the caller left"
-"""The word with which the task that carries a call is cancelled where nobody waits for it any more.
-Cancelled without it, it is cut by the gateway's own end, and its caller is told so."""
-
 
 class Reply(Protocol):
     @property

@@ -364,18 +364,44 @@ async def test_those_who_joined_get_their_answer_though_the_first_caller_leaves(
     assert provider.closed == 1
 
 
-async def test_when_all_have_left_the_provider_is_let_go() -> None:
+async def test_those_who_wait_for_a_whole_answer_get_it_though_the_first_caller_leaves() -> None:
     go = asyncio.Event()
-    async with cached(slowly(*STREAM, go=go)) as (provider, running):
-        calls = [await call(running, asked(stream=True)) for _ in range(3)]
+    async with cached(when_told(chat_answer(), go)) as (provider, running):
+        _, writer = await call(running, asked())
+        await soon(1, running, provider)
+        second = asyncio.create_task(post(running.url + CHAT, asked()))
+        await soon(2, running, provider)
+        writer.close()
+        await asyncio.sleep(0.05)
+        assert provider.closed == 0
+        go.set()
+        other = await second
+        again = await post(running.url + CHAT, asked())
+    assert (how(other), other.body) == ("joined", chat_answer())
+    assert how(again) == "hit"
+    assert len(provider.got) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_when_all_have_left_the_provider_is_let_go(stream: bool) -> None:
+    go = asyncio.Event()
+    script = slowly(*STREAM, go=go) if stream else when_told(chat_answer(), go)
+    async with cached(script) as (provider, running):
+        calls = [await call(running, asked(stream=stream)) for _ in range(3)]
         await soon(3, running, provider)
         for number, (_, writer) in enumerate(calls):
             assert provider.closed == 0, number
             writer.close()
             await asyncio.sleep(0.02)
+        for _ in range(100):
+            if not running.gateway.metrics.in_flight:
+                break
+            await asyncio.sleep(0.02)
+        assert running.gateway.metrics.in_flight == 0
+        await asyncio.sleep(0.1)
+        go.set()
         await asyncio.sleep(0.1)
         assert provider.closed == 1
-        assert running.gateway.metrics.in_flight == 0
 
 
 async def test_a_failure_is_the_first_callers_own_and_one_of_the_others_asks_again() -> None:

@@ -210,6 +210,19 @@ class Cache:
         flight = Flight(asking.form, outcome, MOST_KEPT_BYTES)
         if asking.rules.join and asking.directives.read:
             self._flights[asking.key] = flight
+        if asking.form.stream or outcome.request.carrier is None:
+            await self._lead_apart(flight, asking, outcome, reply, ask)
+            return
+        with flight.led_by(outcome.request.carrier):
+            await self._carry(flight, asking, outcome, ask)
+        whole = flight.whole_answer
+        assert whole is not None
+        await reply.whole(outcome, whole.body, whole.headers)
+
+    async def _lead_apart(
+        self, flight: Flight, asking: Asking, outcome: Outcome, reply: Reply, ask: Ask
+    ) -> None:
+        """The asking in a task of its own, from which its caller reads like all others."""
         reader = flight.enter()
         task = asyncio.get_running_loop().create_task(self._carry(flight, asking, outcome, ask))
         flight.task = task

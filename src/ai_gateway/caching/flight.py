@@ -1,9 +1,10 @@
 """One asking of a provider, and everyone who waits for its answer.
 
-The asking runs in a task of its own and writes into a `Flight`, which is a `Reply`. Whoever wants the
-answer, the caller who set it off like those who joined later, reads it from there at its own pace: a
-late reader of a stream gets what has come so far at once, then follows. So the first caller may leave
-and the rest still get their answer; the asking ends when nobody reads any more.
+The asking writes into a `Flight`, which is a `Reply`; those who joined read it from there at their own
+pace: a late reader of a stream gets what has come so far at once, then follows. The caller who set a
+stream off reads like all others, from an asking in a task of its own; a whole answer is asked for in
+its caller's task (`led_by`), which costs less. Either way the first caller may leave and the rest still
+get their answer; the asking ends when nobody waits any more.
 
 The asking may run ahead of its fastest reader by `AHEAD` bytes. All of the answer is kept while it is
 short enough to be stored; beyond that nobody joins any more, and what all have read is let go.
@@ -11,12 +12,14 @@ short enough to be stored; beyond that nobody joins any more, and what all have 
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from msgspec import Struct
 
 from ai_gateway.dialects.bridge import TranslatingBridge
 from ai_gateway.model.call import Outcome
+from ai_gateway.model.carrier import CALLER_LEFT, Carrier
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.reply import Reply
 
@@ -94,11 +97,14 @@ class Flight:
 
     def land(self, task: asyncio.Task[None]) -> None:
         """The asking is over (a callback of its task)."""
+        self.over_by(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+    def over_by(self, failure: BaseException | None) -> None:
+        """The asking is over; well, where nothing failed."""
         self.joinable = False
-        if task.cancelled():
-            self.failure = GatewayError("unavailable", "The call was given up.", code="given_up")
-        else:
-            self.failure = task.exception()
+        if isinstance(failure, asyncio.CancelledError):
+            failure = GatewayError("unavailable", "The call was given up.", code="given_up")
+        self.failure = failure
         self._wake()
 
     def recorded(self) -> bytes | None:
@@ -127,10 +133,38 @@ class Flight:
         self._readers.remove(reader)
         if not self._readers and self.task is not None and not self.task.done():
             self.joinable = False
-            self.task.cancel()
+            self.task.cancel(CALLER_LEFT)
         elif not self.joinable:
             self._drop_read()
         self._give_room()
+
+    @contextmanager
+    def led_by(self, carrier: Carrier) -> Generator[None, None, None]:
+        """The asking, in the task of the call that set it off. Its caller's leaving ends it only where
+        nobody else waits; at the end that caller's call is cancelled all the same."""
+        reader = self.enter()
+        left = False
+
+        def stays() -> bool:
+            nonlocal left
+            left = len(self._readers) > 1
+            if left:
+                self.task = carrier.task
+                self.leave(reader)
+            return left
+
+        carrier.stays = stays
+        try:
+            yield
+        except BaseException as failure:
+            self.over_by(failure)
+            raise
+        finally:
+            carrier.stays = self.task = None
+            if not left:
+                self.leave(reader)
+        if left:
+            raise asyncio.CancelledError(CALLER_LEFT)
 
     async def settled(self) -> None:
         """Waits until an answer begins, or fails to."""

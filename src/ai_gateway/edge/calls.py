@@ -12,6 +12,7 @@ from msgspec import Struct
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.dialects.strict_json import check_model
 from ai_gateway.model.call import Operation, Outcome, Request
+from ai_gateway.model.carrier import Carrier
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.telemetry.log import Log
@@ -165,12 +166,15 @@ class CallEndpoint:
         # Taken out, so that scope and connection do not hold each other: a call leaves no cycles
         # behind for the garbage collector.
         connection: Any = scope.pop("gateway.connection", None)
+        carrier: Carrier | None = None
         if connection is not None:
-            connection.carrier = connection.running
+            carrier = connection.carrier = Carrier(connection.running)
         status = 499
         self._metrics.in_flight += 1
         try:
-            request = await self._read(scope, receive, reply, headers, request_id, received)
+            request = await self._read(
+                scope, receive, reply, headers, request_id, received, carrier
+            )
             status = (await self._pipeline.run(request, reply)).status
         except GatewayError as error:
             status = error.status
@@ -200,6 +204,7 @@ class CallEndpoint:
         headers: Mapping[bytes, bytes],
         request_id: str,
         received: float,
+        carrier: Carrier | None,
     ) -> Request:
         if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             # Also what keeps a web page from posting here without the browser asking first.
@@ -244,6 +249,7 @@ class CallEndpoint:
             timeout=timeout,
             path_model=path_model,
             path_stream=route.stream,
+            carrier=carrier,
         )
 
     async def _refuse(

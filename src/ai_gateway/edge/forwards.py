@@ -11,6 +11,7 @@ from msgspec import Struct
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.forward import Headers, Passing, Upload
 from ai_gateway.model.call import Outcome, Request
+from ai_gateway.model.carrier import Carrier
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
 from ai_gateway.telemetry.log import Log
@@ -135,7 +136,7 @@ class ForwardEndpoint:
         outcome = Outcome(request=request)
         connection: Any = scope.pop("gateway.connection", None)
         if connection is not None:
-            connection.carrier = connection.running
+            connection.carrier = Carrier(connection.running)
         self._metrics.in_flight += 1
         try:
             await self._carry(scope, receive, request, outcome, reply)
@@ -177,7 +178,7 @@ class ForwardEndpoint:
         await reply.refuse(error, outcome)
 
 
-class Carrier:
+class ForwardedCalls:
     """Calls of one route, passed on as they are."""
 
     def __init__(

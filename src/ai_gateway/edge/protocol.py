@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from ai_gateway.reply import CALLER_LEFT
+from ai_gateway.model.carrier import Carrier
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 256
@@ -107,8 +107,8 @@ def _take_what_came(transport: asyncio.Transport) -> None:
 class GatewayProtocol(HttpToolsProtocol):
     running: asyncio.Task[Any] | None = None
     """The task of the request in hand."""
-    carrier: asyncio.Task[Any] | None = None
-    """The task that carries the call in hand, while its caller's leaving should cancel it."""
+    carrier: Carrier | None = None
+    """Of the call in hand, while its caller's leaving matters to it."""
     _idle_since = 0.0
     """When the last answer was complete, by the loop's clock."""
     url: bytes
@@ -264,8 +264,8 @@ class GatewayProtocol(HttpToolsProtocol):
                 timer.cancel()
         self._lookout = self._stuck = None
         if self.carrier is not None:
-            self.carrier.cancel(CALLER_LEFT)
-            self.carrier = None
+            carrier, self.carrier = self.carrier, None
+            carrier.caller_left()
 
     def pause_writing(self) -> None:
         super().pause_writing()

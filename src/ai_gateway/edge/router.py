@@ -31,7 +31,7 @@ from .calls import CALL_ROUTES, CallEndpoint, joined, request_id_of, route_path
 from .dashboard import DashboardEndpoints
 from .documents import DocumentEndpoints
 from .feedback import FeedbackEndpoint
-from .forwards import FORWARD_ROUTES, PASS_THROUGH, Carrier, ForwardEndpoint, ForwardRoute
+from .forwards import FORWARD_ROUTES, PASS_THROUGH, ForwardedCalls, ForwardEndpoint, ForwardRoute
 from .held import HELD_PREFIXES, HeldEndpoint, Holdings
 from .mcp import PATH as MCP_PATH
 from .mcp import PREFIX as MCP_PREFIX
@@ -178,13 +178,13 @@ async def _turn_away(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _forward(parts: Parts, route: ForwardRoute) -> ForwardEndpoint:
-    carrier = Carrier(
+    calls = ForwardedCalls(
         route,
         parts.pipeline,
         max_body_bytes=parts.max_body_bytes,
         max_upload_bytes=parts.max_upload_bytes,
     )
-    return ForwardEndpoint(route.path, carrier.carry, metrics=parts.metrics, log=parts.log)
+    return ForwardEndpoint(route.path, calls.carry, metrics=parts.metrics, log=parts.log)
 
 
 def _held(parts: Parts) -> ForwardEndpoint:

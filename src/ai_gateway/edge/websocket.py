@@ -23,9 +23,9 @@ from ai_gateway.access.access import Access
 from ai_gateway.dialects.registry import DIALECTS
 from ai_gateway.dialects.sse import parse_events
 from ai_gateway.model.call import Outcome, Request
+from ai_gateway.model.carrier import CALLER_LEFT
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.pipeline import Pipeline
-from ai_gateway.reply import CALLER_LEFT
 from ai_gateway.telemetry.log import Log
 from ai_gateway.telemetry.metrics import Metrics
 

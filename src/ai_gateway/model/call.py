@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from .answer import StopReason
 from .audit import Captured
+from .carrier import Carrier
 from .policy import UNRESTRICTED, AuditLevel, Policy
 from .trace import Trace
 from .usage import NO_USAGE, Usage
@@ -47,6 +48,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The model, where the dialect names it in the path and not in the body."""
     path_stream: bool = False
     """Likewise the wish for a stream."""
+    carrier: Carrier | None = None
+    """The task that this call alone is carried by, where it is known."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):
