@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from ai_gateway.dialects.bridge import TranslatingBridge
 from ai_gateway.model.call import Outcome
-from ai_gateway.model.carrier import CALLER_LEFT, Carrier
+from ai_gateway.model.carrier import CALLER_LEFT, Carrier, Task
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.reply import Reply
 
@@ -59,7 +59,7 @@ class Flight:
         self.failure: BaseException | None = None
         self.joinable = True
         self.size = 0
-        self.task: asyncio.Task[None] | None = None
+        self.task: Task | None = None
         self._most_kept = most_kept
         self._pieces: deque[bytes] = deque()
         self._first = 0
