@@ -59,9 +59,12 @@ def ordered(candidates: Order, route: Route, ask: Ask) -> Order:
     now = ask.now
     if all_well(candidates, now):
         return order(candidates, ask)
-    well = [c for c in candidates if is_well(c.destination, now)]
-    ill = [c for c in candidates if c not in well]
-    return [*(order(well, ask) if well else ()), *order(ill, ask)]
+    well: list[Candidate] = []
+    ill: list[Candidate] = []
+    for candidate in candidates:
+        (well if is_well(candidate.destination, now) else ill).append(candidate)
+    # An open breaker that would let a probe through is well enough: either may be empty.
+    return [*(order(well, ask) if well else ()), *(order(ill, ask) if ill else ())]
 
 
 def permitted(resolved: Resolved, policy: Policy) -> Order:
