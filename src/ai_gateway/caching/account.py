@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from ai_gateway.model.answer import StopReason
 from ai_gateway.model.call import CacheOutcome, Outcome, Target
 from ai_gateway.model.usage import NO_USAGE, Usage
 
@@ -34,6 +35,23 @@ def account_joined(outcome: Outcome, leader: Outcome) -> None:
     outcome.cache_key, outcome.similarity = leader.cache_key, leader.similarity
     # The leader itself may have had it for nothing, from another replica.
     outcome.saved = leader.cost or leader.saved
+    _spent_nothing(outcome)
+
+
+def account_followed(
+    outcome: Outcome,
+    target: Target | None,
+    answered_model: str | None,
+    cost: Decimal | None,
+    stop: StopReason | None,
+) -> None:
+    """Of another replica's stream; cost and stop are known at its end."""
+    outcome.cache = "joined"
+    outcome.status = 200
+    outcome.target = target
+    outcome.answered_model = answered_model
+    outcome.stop = stop
+    outcome.saved = cost
     _spent_nothing(outcome)
 
 

@@ -8,6 +8,7 @@ complete and good. What a caller is sent and what is stored is the same bytes.
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from .asking import Asking, Askings
 from .entry import entry_of, is_good
 from .flight import Flight, Reader, copy_of, says_of_the_question
 from .forms import Told, live
+from .handing_on import follows, hand_on
 from .kept_embeddings import KeptEmbeddings
 from .memory import MemoryStore, Slot
 from .question import meaning_of
@@ -264,13 +266,14 @@ class Cache:
     ) -> None:
         """Of all replicas one asks at a time; this one, or another whose answer is had then."""
         waited = perf_counter()
-        async with shared.turn(asking.key, outcome.request.timeout) as slot:
-            if slot is None:
-                await self._obtain(flight, asking, outcome, ask)
-                return
-            outcome.upstream_seconds += perf_counter() - waited
-            account(outcome, slot.entry, "joined", time())
-            await send(retell(slot.entry, asking), asking.form, outcome, flight)
+        may_follow = partial(follows, asking) if asking.form.stream else None
+        async with shared.turn(asking.key, outcome.request.timeout, may_follow) as turn:
+            if turn is None:
+                with shared.live.leading(asking.key, flight):
+                    await self._obtain(flight, asking, outcome, ask)
+            else:
+                outcome.upstream_seconds += perf_counter() - waited
+                await hand_on(turn, flight, asking, outcome)
 
     async def _obtain(self, flight: Flight, asking: Asking, outcome: Outcome, ask: Ask) -> None:
         semantic, look = self._semantic, self._look(asking, outcome)
@@ -292,20 +295,17 @@ class Cache:
 
     def _look(self, asking: Asking, outcome: Outcome) -> "Look | None":
         """What the call means, on its way to be embedded; None where that is not wanted."""
-        rules = asking.rules
-        if self._semantic is None or rules.mode != "semantic" or not asking.portable:
+        if self._semantic is None or asking.rules.mode != "semantic" or not asking.portable:
             return None
         if outcome.caller is None or asking.form.operation != "chat":
             return None
-        chat = chat_of(asking)
-        meaning = meaning_of(chat, asking.form, asking.exchange.model, rules.semantic_for)
-        if meaning is None:
-            return None
-        return self._semantic.look(meaning, asking.prefix, outcome.caller)
+        model, allowed = asking.exchange.model, asking.rules.semantic_for
+        meaning = meaning_of(chat_of(asking), asking.form, model, allowed)
+        return meaning and self._semantic.look(meaning, asking.prefix, outcome.caller)
 
     def _may_keep(self, asking: Asking, outcome: Outcome, body: bytes) -> bool:
-        truncated = asking.rules.keep_truncated
-        return asking.directives.write and is_good(outcome, asking.form, body, truncated=truncated)
+        cut = asking.rules.keep_truncated
+        return asking.directives.write and is_good(outcome, asking.form, body, truncated=cut)
 
     async def _join(
         self, flight: Flight, asking: Asking, outcome: Outcome, reply: Reply
@@ -384,10 +384,12 @@ class Cache:
         return found
 
     def start(self) -> None:
+        self._store.start()
         if self._following is not None:
             self._following.start()
 
     async def close(self) -> None:
+        await self._store.close()
         if self._following is not None:
             await self._following.close()
         if self._semantic is not None:

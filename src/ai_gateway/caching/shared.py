@@ -1,12 +1,13 @@
 """Stored answers that every replica knows, in the state they share; and who of them asks.
 
 An answer is looked up in the same round trip as the call is admitted. Of identical calls on several
-replicas one holds a lease and asks; the others look for its answer, and take over where lease and
-answer are both gone: the holder failed, or died. With the state lost, every replica asks for itself.
+replicas one holds a lease and asks; the others look for its answer or follow its stream (`live.py`), and
+take over where lease and answer are both gone: the holder failed, or died. With the state lost, every
+replica asks for itself.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from random import random
@@ -17,6 +18,7 @@ from ai_gateway.model.errors import GatewayError
 
 from .entry import Entry, from_bytes, to_bytes
 from .keys import pattern
+from .live import Begun, Followed, Live, SharedStreams
 from .memory import Slot
 
 LEASE_SECONDS = 6.0
@@ -25,21 +27,18 @@ _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.05
 """Seconds between two looks for another replica's answer."""
 
 
-class SharedValues(Protocol):
+class SharedValues(SharedStreams, Protocol):
     """Of the room `state`; none of it raises."""
 
-    async def get(self, key: str) -> bytes | None: ...
     def set(self, key: str, value: bytes, ttl: float) -> None: ...
     async def add(self, key: str, value: bytes, ttl: float) -> bool: ...
-    def delete(self, *keys: str) -> None: ...
     async def delete_matching(self, pattern: str) -> int: ...
-    def append(self, stream: str, value: bytes, most: int) -> None: ...
-    async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]: ...
 
 
 class SharedStore:
     def __init__(self, state: SharedValues) -> None:
         self._state = state
+        self.live = Live(state)
 
     async def get(self, key: str) -> Slot | None:
         return read(await self._state.get(key))
@@ -67,10 +66,32 @@ class SharedStore:
         return await self._state.delete_matching(pattern(tenant, model))
 
     @asynccontextmanager
-    async def turn(self, key: str, patience: float | None) -> AsyncGenerator[Slot | None, None]:
-        """Inside it, either an answer that another replica had, or the right to ask. Raises
-        GatewayError after `patience` seconds."""
-        lease = f"lead:{key}"
+    async def turn(
+        self, key: str, patience: float | None, follows: Callable[[Begun], bool] | None
+    ) -> AsyncGenerator[Slot | Followed | None, None]:
+        """Inside it, an answer that another replica had; or its stream, which has begun and which
+        `follows` had nothing against; or None, the right to ask. Raises GatewayError after `patience`
+        seconds."""
+        following = Following(self.live, key, _lease(key), follows)
+        try:
+            found = await self._await_turn(key, patience, following)
+            if found is not None:
+                yield found
+                return
+        finally:
+            following.close()
+        lease = _lease(key)
+        renewing = asyncio.get_running_loop().create_task(self._renew(lease))
+        try:
+            yield None
+        finally:
+            renewing.cancel()
+            self._state.delete(lease)
+
+    async def _await_turn(
+        self, key: str, patience: float | None, following: "Following"
+    ) -> Slot | Followed | None:
+        lease = _lease(key)
         wait = _FIRST_LOOK
         until = monotonic() + patience if patience is not None else inf
         while True:
@@ -81,25 +102,63 @@ class SharedStore:
             if slot is not None:
                 if leads:
                     self._state.delete(lease)
-                yield slot
-                return
+                return slot
             if leads:
-                break
+                return None
+            followed = await following.look()
+            if followed is not None:
+                return followed
             if monotonic() > until:
                 raise GatewayError("timeout", "No answer came in the time that was set.")
             await asyncio.sleep(wait * (0.75 + random() / 2))
             wait = min(wait * 1.5, _LONGEST_LOOK)
-        renewing = asyncio.get_running_loop().create_task(self._renew(lease))
-        try:
-            yield None
-        finally:
-            renewing.cancel()
-            self._state.delete(lease)
 
     async def _renew(self, lease: str) -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 3)
             self._state.set(lease, b"1", LEASE_SECONDS)
+
+
+class Following:
+    """The wish to follow the one that holds the lease, for as long as one waits."""
+
+    def __init__(
+        self, live: Live, key: str, lease: str, follows: Callable[[Begun], bool] | None
+    ) -> None:
+        self._live = live
+        self._key = key
+        self._lease = lease
+        self._follows = follows
+        self._followed: Followed | None = None
+
+    async def look(self) -> Followed | None:
+        """Its stream, once its first piece is here."""
+        if self._follows is None:
+            return None
+        if self._followed is None:
+            self._followed = self._live.follow(self._key, self._lease)
+        try:
+            here = await self._followed.look()
+        except GatewayError:
+            # It broke off before anybody was sent any of it; whoever asks next is followed anew.
+            self.close()
+            return None
+        if not here or self._followed.begun is None:
+            return None
+        if not self._follows(self._followed.begun):
+            self.close()
+            self._follows = None
+            return None
+        return self._followed
+
+    def close(self) -> None:
+        if self._followed is not None:
+            self._followed.close()
+            self._followed = None
+
+
+def _lease(key: str) -> str:
+    return f"lead:{key}"
 
 
 def read(data: bytes | None) -> Slot | None:

@@ -36,6 +36,14 @@ class Store:
             self.shared.delete(key)
         self.memory.delete(key)
 
+    def start(self) -> None:
+        if self.shared is not None:
+            self.shared.live.start()
+
+    async def close(self) -> None:
+        if self.shared is not None:
+            await self.shared.live.close()
+
     async def purge(self, tenant: str | None, model: str | None) -> int:
         """Forgets what matches; everything where neither is named. Gives how many answers."""
         if self.shared is not None:

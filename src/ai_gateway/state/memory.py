@@ -167,7 +167,7 @@ class MemoryState:
         self.delete(*found)
         return len(found)
 
-    def append(self, stream: str, value: bytes, most: int) -> None:
+    def append(self, stream: str, value: bytes, most: int, ttl: float | None = None) -> None:
         """Nothing: streams tell other processes, and there are none."""
 
     async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:

@@ -143,10 +143,12 @@ class RedisState:
             raise StateLost(type(error).__name__) from None
         return deleted
 
-    def append(self, stream: str, value: bytes, most: int) -> None:
+    def append(self, stream: str, value: bytes, most: int, ttl: float | None = None) -> None:
         self._gathering.tell(
             (b"XADD", stream.encode(), b"MAXLEN", b"~", b"%d" % most, b"*", b"v", value)
         )
+        if ttl is not None:
+            self._gathering.tell((b"PEXPIRE", stream.encode(), _milliseconds(ttl)))
 
     async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:
         """Raises StateLost."""

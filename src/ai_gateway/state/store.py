@@ -57,8 +57,9 @@ class State(Protocol):
         at every key there is, in small steps: for what an operator asks for, not for a call's path."""
         ...
 
-    def append(self, stream: str, value: bytes, most: int) -> None:
-        """To a stream that is kept to about `most` values, the oldest going first. Never waits."""
+    def append(self, stream: str, value: bytes, most: int, ttl: float | None = None) -> None:
+        """To a stream that is kept to about `most` values, the oldest going first, and for `ttl` seconds
+        after its last. Never waits."""
         ...
 
     async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:

@@ -155,9 +155,9 @@ class TakeoverState:
         except StateLost:
             return 0
 
-    def append(self, stream: str, value: bytes, most: int) -> None:
+    def append(self, stream: str, value: bytes, most: int, ttl: float | None = None) -> None:
         if self._trouble is None:
-            self._shared.append(stream, value, most)
+            self._shared.append(stream, value, most, ttl)
 
     async def read_after(self, stream: str, id: bytes, count: int) -> list[tuple[bytes, bytes]]:
         if self._trouble is not None:

@@ -13,7 +13,7 @@ class Shared(MemoryState):
         self.stream: list[bytes] = []
         self.away = False
 
-    def append(self, stream: str, value: bytes, most: int) -> None:
+    def append(self, stream: str, value: bytes, most: int, ttl: float | None = None) -> None:
         if not self.away:
             self.stream = [*self.stream, value][-most:]
 
