@@ -10,6 +10,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,8 +56,8 @@ async def main() -> None:
         "ADMIN_KEY": ADMIN, "DATA_DIR": str(config.parent / "data"), "ACCESS": "open",
         "CACHE_TTL": "5", "AUDIT": "full",
     }  # fmt: skip
-    await make_month(config.parent / "data")
     async with serving(settings, config) as running, async_playwright() as playwright:
+        await make_month(config.parent / "data", await make_keys(running.url))
         await make_calls(running.url)
         path = shutil.which("chromium")
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -83,6 +84,8 @@ async def main() -> None:
                     await page.get_by_role("button", name="Ask").click()
                 if name == "providers":
                     await page.get_by_role("button", name="Explain").click()
+                    await page.locator("summary").first.click()
+                    await page.evaluate("scrollTo(0, 0)")
                 await page.wait_for_timeout(1500)
                 await taken(page, out / f"dashboard-{name}-{scheme}.png")
             await page.goto(f"{running.url}/dashboard/calls/{await eventful(running.url)}")
@@ -122,7 +125,7 @@ async def make_some(url: str) -> None:
         await post(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
 
 
-async def make_month(data: Path) -> None:
+async def make_month(data: Path, keys: Mapping[str, str]) -> None:
     """Six thousand calls of two tenants over thirty days, fewer at night and at weekends."""
     choices, now = random.Random(3), datetime.now(UTC)
     models = [
@@ -144,7 +147,7 @@ async def make_month(data: Path) -> None:
         records.append(
             record(
                 len(records), at, tenant=tenant, provider=provider, model=model, requested_model=model,
-                user=choices.choice(["ada", "grace", "linus", "margaret", "alan"]), key_id=f"{tenant}-key",
+                user=choices.choice(["ada", "grace", "linus", "margaret", "alan"]), key_id=keys[tenant],
                 route=choices.choice([None, "smart"]), stream=not hit and choices.random() < 0.6,
                 tags=f'["team={choices.choice(["search", "support", "billing"])}","env=prod"]',
                 input_tokens=0 if hit else tokens, output_tokens=0 if hit else tokens // 5,
@@ -168,16 +171,22 @@ async def make_month(data: Path) -> None:
     await database.close()
 
 
-async def make_calls(url: str) -> None:
-    admin = {"authorization": f"Bearer {ADMIN}"}
-    for title in ("Acme Search", "Northwind"):
+async def make_keys(url: str) -> dict[str, str]:
+    """A key's id for each tenant."""
+    admin, found = {"authorization": f"Bearer {ADMIN}"}, {}
+    for title, amount in (("Acme Search", 250), ("Northwind", 70)):
         id = title.split()[0].lower()
         await post(f"{url}/admin/tenants", f'{{"id":"{id}","title":"{title}"}}'.encode(), admin)
         body = (
             f'{{"name":"{title} production","tenant":"{id}","policy":{{"models":["gpt-*","claude-*","smart"],'
-            '"budgets":[{"per":"key","amount":"250","period":"month"}]}}'
+            f'"budgets":[{{"per":"key","amount":"{amount}","period":"month"}}]}}}}'
         )
-        await post(f"{url}/admin/keys", body.encode(), admin)
+        made = await post(f"{url}/admin/keys", body.encode(), admin)
+        found[id] = json.loads(made.body)["details"]["id"]
+    return found
+
+
+async def make_calls(url: str) -> None:
     choices = random.Random(7)
     models = ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "smart", "smart", "smart", "gpt-4.1"]
     for at in range(420):
@@ -205,6 +214,11 @@ async def make_calls(url: str) -> None:
         if at % 31 == 0:
             headers |= {"x-simulator-error-rate": "1", "x-simulator-error-kind": "503"}
         await post(f"{url}/v1/chat/completions", body.encode(), headers)
+    # One provider's model fails until its breaker opens.
+    ill = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"x"}]}'
+    for _ in range(15):
+        failing = {"x-simulator-error-rate": "1", "x-simulator-error-kind": "500"}
+        await post(f"{url}/v1/chat/completions", ill, failing)
     await asyncio.sleep(2)
 
 

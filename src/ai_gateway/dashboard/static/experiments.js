@@ -2,7 +2,7 @@ import { api, get, may } from "./api.js?v=__VERSION__";
 import { confirmed, empty, h, problem, table } from "./dom.js?v=__VERSION__";
 import { count, ms, percent, usd } from "./format.js?v=__VERSION__";
 
-const KINDS = [["error_difference", "Errors", (v) => `${(100 * v).toFixed(1)} points`], ["cost_difference", "Cost of a call", (v) => `${v < 0 ? "−" : ""}${usd(Math.abs(v))}`], ["score_difference", "Score", (v) => v.toFixed(2)]];
+const KINDS = [["error_difference", "Errors", (v) => `${v < 0 ? "−" : ""}${Math.abs(100 * v).toFixed(1)} points`], ["cost_difference", "Cost of a call", (v) => `${v < 0 ? "−" : ""}${usd(Math.abs(v))}`], ["score_difference", "Score", (v) => v.toFixed(2)]];
 const seconds = (s) => ms(s === undefined || s === null ? undefined : 1000 * s);
 
 // The differences to the first variant, each a line from low to high around nought.

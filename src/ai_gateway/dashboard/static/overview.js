@@ -145,7 +145,7 @@ export async function overview(place, { query }) {
     const total = (list) => list.reduce((sum, g) => sum + cost(g), 0);
     const ranked = [...by].sort(([, a], [, b]) => total(b) - total(a));
     const top = ranked.slice(0, 5).map(([name, list]) => ({ name, values: each(list, cost) })), rest = ranked.slice(5).flatMap(([, list]) => list);
-    if (rest.length) top.push({ name: `${ranked.length - 5} others`, values: each(rest, cost) });
+    if (rest.length) top.push({ name: ranked.length === 6 ? "1 other" : `${ranked.length - 5} others`, values: each(rest, cost) });
     return top;
   }
 

@@ -8,7 +8,7 @@ export async function playground(place, { query }) {
   const models = h("input", { value: query.get("model") || "gpt-4o, claude-sonnet-4-5", "aria-label": "Models" });
   const system = h("textarea", { rows: 2 }), prompt = h("textarea", { rows: 5, required: true });
   const temperature = h("input", { type: "number", min: 0, max: 2, step: 0.1, placeholder: "the model's own" }), most = h("input", { type: "number", min: 1, step: 1, placeholder: "the model's own" });
-  const secret = h("input", { type: "password", autocomplete: "off", value: key, placeholder: "sk-gw-… (kept in this page alone)", oninput: (e) => { key = e.target.value; } });
+  const secret = h("input", { type: "password", autocomplete: "off", value: key, placeholder: "sk-gw-… (kept here alone)", oninput: (e) => { key = e.target.value; } });
   const cached = h("input", { type: "checkbox", checked: true, class: "tick" });
   const answers = h("div", { class: "answers" });
   let stop = new AbortController(), before = [];
@@ -82,7 +82,7 @@ export async function playground(place, { query }) {
   };
   const label = (text, field) => h("label", {}, text, field);
   place.replaceChildren(h("div", { class: "bar" }, h("h1", {}, "Playground")),
-    h("form", { class: "panel", onsubmit: run }, h("div", { class: "form" }, label("Models or routes, up to four, with commas", models), label("A key to call with", secret), label("Temperature", temperature), label("Output tokens at most", most)),
+    h("form", { class: "panel", onsubmit: run }, h("div", { class: "form" }, label("Models or routes, up to four", models), label("A key to call with", secret), label("Temperature", temperature), label("Output tokens at most", most)),
       label("System prompt", system), earlier, label("Prompt", prompt), h("label", {}, cached, " take answers from the cache"),
       h("div", { class: "tools" }, h("button", { class: "main", type: "submit" }, "Ask"), h("button", { type: "button", onclick: () => stop.abort() }, "Stop"))), answers);
   return () => stop.abort();

@@ -13,7 +13,7 @@ const past_ = (changes) => h("details", {}, h("summary", {}, `${changes.length} 
 
 // What the provider said is left, for each of its credentials.
 const quota = (credentials) => (credentials ?? []).flatMap((c) => [
-  ...(c.quotas ?? []).map((q) => h("div", { class: "quota" }, `${credentials.length > 1 ? `key ${c.number + 1}: ` : ""}${count(q.remaining)}${q.limit ? ` of ${count(q.limit)}` : ""} ${q.unit.replace("_", " ")}${q.resets_in ? `, whole in ${seconds(q.resets_in)}` : ""}`,
+  ...(c.quotas ?? []).map((q) => h("div", { class: "quota" }, `${credentials.length > 1 ? `key ${c.number + 1}: ` : ""}${count(q.remaining)}${q.limit ? ` of ${count(q.limit)}` : ""} ${q.unit.replace("_", " ")}${q.resets_in && !(q.remaining > 0.9 * q.limit) ? `, whole in ${seconds(q.resets_in)}` : ""}`,
     q.limit ? h("div", { class: "meter", role: "meter", "aria-label": `${q.unit} left`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round((100 * q.remaining) / q.limit) }, h("span", { style: { width: `${Math.min(100, (100 * q.remaining) / q.limit)}%` } })) : "")),
   c.resting_for ? h("div", { class: c.refused ? "bad" : "warn" }, `key ${c.number + 1} ${c.refused ? "was refused" : "rests"}, ${seconds(c.resting_for)} more`) : ""]);
 
