@@ -34,3 +34,11 @@ def test_every_overlay_and_values_file_that_a_page_names_is_there() -> None:
     text = "".join(page.read_text() for page in PAGES)
     for path in set(re.findall(r"(?:k8s|deploy)/[\w/-]+(?:\.ya?ml)?", text)):
         assert (ROOT / path).exists(), path
+
+
+def test_every_link_by_name_leads_somewhere_and_every_name_is_used() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        used = set(re.findall(r"\]\[([a-z][\w-]*)\]", text))
+        defined = set(re.findall(r"^\[([a-z][\w-]*)\]: ", text, re.M))
+        assert used == defined, page.name
