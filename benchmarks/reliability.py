@@ -163,13 +163,13 @@ async def bench(count: int = 2, prices: str = "", first: str = "") -> AsyncGener
             lines += [f"  {name}:", f"    base_url: {url}"]
         lines.append("routes:")
         for strategy in STRATEGIES:
-            lines += [f"  {strategy}:", f"    strategy: {strategy}", "    attempt_timeout: 0.5"]
+            lines += [f"  {strategy}:", f"    strategy: {strategy}", "    attempt_timeout: 1.5"]
             lines += ["    targets:", *(f"      - model: {name}/m" for name in names)]
         config = Path(directory, "gateway.yaml")
         config.write_text("\n".join(lines) + "\n")
         environ = {
             "LOG_LEVEL": "error", "CACHE_TTL": "0", "RATE_LIMIT_CAPACITY": "0", "LEDGER": "off",
-            "DATA_DIR": directory, "PRICES": prices, "IDLE_TIMEOUT": "0.5",
+            "DATA_DIR": directory, "PRICES": prices, "IDLE_TIMEOUT": "1.5",
         }  # fmt: skip
         settings = load_settings(environ, config)
         async with open_gateway(settings, config, environ) as gateway:
