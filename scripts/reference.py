@@ -1,4 +1,4 @@
-"""docs/reference.md: every endpoint, error code and event, read out of the code itself.
+"""docs/reference.md: every endpoint, section of gateway.yaml, error code and event, read out of the code itself.
 
 A code or event that the source does not spell out must be spelt out here, or the page cannot be made.
 """
@@ -16,6 +16,7 @@ from ai_gateway.holdings.store import Kind
 from ai_gateway.load.turnstile import Reason
 from ai_gateway.model.errors import STATUS
 from ai_gateway.upstream.faults import FaultCause
+from scripts.gateway_yaml import sections
 
 SOURCE = Path(__file__).parents[1] / "src/ai_gateway"
 EVENTS = {
@@ -97,7 +98,7 @@ def reference() -> str:
             "",
             "<!-- Made from the code by scripts/reference.py: do not edit. -->",
             "",
-            "Settings are in [configuration](configuration.md), headers in [API](API.md), metrics, spans and the log's",
+            "Variables are in [configuration](configuration.md), headers in [API](API.md), metrics, spans and the log's",
             "fields in [operations](operations.md).",
             "",
             "## Endpoints",
@@ -106,6 +107,13 @@ def reference() -> str:
             "a WebSocket and a provider's own paths ([API](API.md)), and the [dashboard](dashboard.md).",
             "",
             *_endpoints(),
+            "",
+            "## gateway.yaml",
+            "",
+            "What has no variable; the rest is in [configuration](configuration.md). A field without a default may be",
+            "left out unless it is required.",
+            "",
+            *sections(),
             "",
             "## Error codes",
             "",

@@ -6,7 +6,22 @@ from pathlib import Path
 import pytest
 from scripts import reference
 
+from ai_gateway.model.audit import Audit
+from ai_gateway.model.key import TokenIssuer
+from ai_gateway.model.policy import Policy
+from ai_gateway.model.route import Route
+from ai_gateway.settings.sections import SECTIONS
+
 PAGE = (Path(__file__).parents[2] / "docs/reference.md").read_text()
+
+
+def test_every_section_of_gateway_yaml_is_there_field_by_field() -> None:
+    for section in SECTIONS:
+        assert f"| `{section.name}` | " in PAGE
+    for noun in (Route, Policy, TokenIssuer, Audit):
+        table = PAGE.split(f"\n### {noun.__name__}\n")[1].split("\n### ")[0]
+        assert [f for f in noun.__struct_encode_fields__ if f"| `{f}` | " not in table] == []
+    assert "| `retries` | whole number, from 0, to 10 | `2` | How often" in PAGE
 
 
 @pytest.mark.parametrize(
