@@ -11,6 +11,7 @@ from ai_gateway.model.route import Route, RouteTarget, is_wild
 from .directives import Directives, parse_cache_control
 from .embeddings import EmbeddingInputs, open_inputs
 from .forms import Form, form_of
+from .gemini_embeddings import open_gemini_inputs
 from .keys import key_prefix
 from .question import DIGEST_BYTES, Question, question_of, telling_headers, told_by_body
 from .rules import RuleBook, Rules
@@ -66,9 +67,8 @@ class Askings:
         form = form_of(outcome.request.operation, outcome.request.dialect, False, False)
         inputs: EmbeddingInputs | None = None
         if isinstance(exchange, EmbeddingsExchange):
-            # Gemini's have another shape; they are asked for as they come.
-            openai = outcome.request.dialect == "openai_chat"
-            inputs = open_inputs(exchange.fields) if openai else None
+            gemini = outcome.request.dialect == "gemini"
+            inputs = (open_gemini_inputs if gemini else open_inputs)(exchange.fields)
             if inputs is None:
                 return None
             digest, portable = inputs.digest, True

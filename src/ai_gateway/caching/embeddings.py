@@ -1,6 +1,6 @@
 """Embeddings, kept text by text: a batch of which some texts are known asks only for the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -29,12 +29,23 @@ class _Vectors(Struct, frozen=True):
 _vectors = Decoder(_Vectors).decode
 
 
+class Shape(Struct, frozen=True):
+    """How a dialect writes texts and their embeddings."""
+
+    texts: str
+    """The field that holds several texts."""
+    read: Callable[[bytes, int], list[Raw] | None]
+    """An answer's embeddings in the order of the texts; None where they are not as many as were asked for."""
+    answer: Callable[[Sequence[Entry]], bytes]
+
+
 class EmbeddingInputs(Struct, frozen=True):
     texts: list[Raw]
-    """As the caller wrote them: JSON strings, or lists of tokens."""
+    """As the caller wrote them: JSON strings or lists of tokens; Gemini's requests."""
     digests: list[bytes]
     digest: bytes
     """Of the whole call."""
+    shape: "Shape"
 
     def keys(self, prefix: str) -> list[str]:
         return [prefix + digest.hex() for digest in self.digests]
@@ -60,7 +71,7 @@ def open_inputs(fields: Mapping[str, Raw]) -> EmbeddingInputs | None:
         one.update(_encode(canonical_json(text)))
         digests.append(one.digest())
         whole.update(digests[-1])
-    return EmbeddingInputs(texts, digests, whole.digest())
+    return EmbeddingInputs(texts, digests, whole.digest(), OPENAI)
 
 
 def _first(value: Raw) -> bytes:
@@ -95,3 +106,6 @@ def embeddings_answer(entries: Sequence[Entry]) -> bytes:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
     )
+
+
+OPENAI = Shape("input", read_vectors, embeddings_answer)

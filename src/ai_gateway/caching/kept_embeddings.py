@@ -10,7 +10,7 @@ from ai_gateway.reply import Reply
 
 from .account import NOTHING, account_many, part_of
 from .asking import Asking
-from .embeddings import EmbeddingInputs, embeddings_answer, read_vectors
+from .embeddings import EmbeddingInputs
 from .entry import Entry, entry_of
 from .flight import Flight
 from .store import Store, fresh
@@ -33,7 +33,7 @@ class KeptEmbeddings:
                 return None
             entries.append(slot.entry)
         account_many(outcome, entries, time())
-        return embeddings_answer(entries)
+        return inputs.shape.answer(entries)
 
     async def ask(
         self, flight: Flight, asking: Asking, inputs: EmbeddingInputs, outcome: Outcome, ask: Ask
@@ -49,13 +49,15 @@ class KeptEmbeddings:
         exchange = asking.exchange
         assert isinstance(exchange, EmbeddingsExchange)
         if known:
-            exchange = exchange.with_inputs([inputs.texts[at] for at in missing])
+            exchange = exchange.with_fields(
+                {inputs.shape.texts: [inputs.texts[at] for at in missing]}
+            )
         kept = WholeReply()
         await ask(exchange, kept)
         if outcome.status != 200 or kept.body is None:
             await flight.whole(outcome, kept.body or b"", kept.headers)
             return
-        vectors = read_vectors(kept.body, len(missing))
+        vectors = inputs.shape.read(kept.body, len(missing))
         new: dict[int, Entry] = {}
         if vectors is not None:
             share = part_of(outcome, len(missing))
@@ -72,7 +74,7 @@ class KeptEmbeddings:
         if known:
             outcome.notes += (f"{len(known)} of {len(keys)} inputs came from the cache",)
             outcome.saved = sum((e.cost for e in known.values() if e.cost), NOTHING)
-            body = embeddings_answer([known.get(at) or new[at] for at in range(len(keys))])
+            body = inputs.shape.answer([known.get(at) or new[at] for at in range(len(keys))])
         else:
             body = kept.body
         await flight.whole(outcome, body, kept.headers)

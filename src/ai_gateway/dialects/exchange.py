@@ -248,9 +248,10 @@ class EmbeddingsExchange:
     def fields(self) -> dict[str, Raw]:
         return self._peek.fields
 
-    def with_inputs(self, inputs: list[Raw]) -> "EmbeddingsExchange":
-        """The same call for other texts."""
-        return EmbeddingsExchange(self._caller, encode({**self._peek.fields, "input": inputs}))
+    def with_fields(self, fields: dict[str, Raw | list[Raw]]) -> "EmbeddingsExchange":
+        """The same call for other texts, which stand in these fields."""
+        body = encode({**self._peek.fields, **fields})
+        return EmbeddingsExchange(self._caller, body, Named(self.model))
 
     def size(self) -> Size:
         return Size(tokens_of_bytes(len(self._body)))

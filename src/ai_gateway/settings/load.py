@@ -13,6 +13,7 @@ from ai_gateway.model.audit import Audit
 from ai_gateway.model.key import ConfiguredKey, TokenIssuer
 from ai_gateway.model.upstream import Upstream
 
+from .caching import meaning_without_embedder
 from .declared import BY_NAME, SETTINGS, Setting
 from .findings import Findings
 from .otlp import OtlpEndpoint, logs_endpoint, traces_endpoint
@@ -62,6 +63,7 @@ class _Loader:
         self._check_sign_in(sections["auth"], has_admin_key=values["admin_key"] is not None)
         providers = ProviderReader(self._found, self._known).read()
         self._warn_of_idle_upstreams(sections["upstreams"], providers)
+        self._found.warnings += meaning_without_embedder(sections, values["cache_ttl"])
         traces, logs = self._traces(values), self._logs(values)
         self._check_audit(sections["audit_options"], logs)
         self._warn_of_near_misses()

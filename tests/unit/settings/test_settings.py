@@ -190,3 +190,26 @@ def test_an_upstream_that_no_provider_answers_to_is_told(tmp_path: Path) -> None
     assert [w for w in settings.warnings if "upstreams" in w] == [
         "upstreams.opneai holds for nothing: no provider of that name is configured."
     ]
+
+
+SEMANTIC = "semantic: {embedder: text-embedding-3-small}"
+
+
+@pytest.mark.parametrize(
+    ("written", "ttl", "expected"),
+    [
+        ("cache: {mode: semantic}", "5", ["cache.mode is semantic, but `cache.semantic` names no embedder: only exact repeats are answered."]),
+        ("routes: {r: {targets: [{model: gpt-4o}], cache: {mode: semantic}}}", "5", ["routes.r.cache.mode is semantic, but `cache.semantic` names no embedder: only exact repeats are answered."]),
+        ("tenants: {t: {policy: {cache: {mode: semantic}}}}", "5", ["tenants.t.policy.cache.mode is semantic, but `cache.semantic` names no embedder: only exact repeats are answered."]),
+        (f"cache: {{mode: semantic, {SEMANTIC}}}", "0", ["cache.mode is semantic, but the cache is off (CACHE_TTL=0): nothing is cached."]),
+        (f"cache: {{mode: semantic, {SEMANTIC}}}", "5", []),
+        ("cache: {mode: exact}", "5", []),
+    ],
+)  # fmt: skip
+def test_a_semantic_cache_that_cannot_be_had_is_told(
+    written: str, ttl: str, expected: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(written)
+    settings = load_settings({"OPENAI_API_KEY": "sk-x", "CACHE_TTL": ttl}, path)
+    assert [w for w in settings.warnings if "semantic" in w] == expected
