@@ -112,6 +112,7 @@ def configuration() -> str:
         "    keys: # several are used in turn; one that is refused or throttled rests for a while",
         "      - env:FIRST_KEY",
         "      - {key: file:/run/secrets/second, weight: 3} # three times its share",
+        "  vertex: {region: global, project: my-project} # bedrock: region alone",
         "```",
         "",
         "Its other sections (routes, tenants, keys, limits and more) are listed field by field in",

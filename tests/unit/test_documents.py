@@ -14,6 +14,7 @@ from scripts.generate_documents import DOCUMENTS
 
 from ai_gateway.model.audit import AuditRecord
 from ai_gateway.settings.declared import SETTINGS
+from ai_gateway.settings.provider_settings import PROVIDER_KEYS
 from ai_gateway.settings.sections import SECTIONS
 from ai_gateway.settings.tree import Settings
 from ai_gateway.telemetry.log import CallLine
@@ -53,6 +54,12 @@ def test_log_fields_and_their_table_are_the_same() -> None:
 
 def test_audit_fields_and_their_table_are_the_same() -> None:
     assert sorted(fields_in("docs/audit.md", "Fields")) == sorted(AuditRecord.__struct_fields__)
+
+
+def test_every_field_of_a_provider_is_shown() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    shown = page.split("\n## Providers\n")[1]
+    assert [key for key in PROVIDER_KEYS if not re.search(rf"\b{key}: ", shown)] == []
 
 
 def source() -> str:

@@ -23,7 +23,7 @@ from .yaml_file import Entry
 
 _OF_ONES_OWN = ("auth", "dialect", "embeddings", "responses")
 """What is known of the providers in the table, and must be said of others."""
-_PROVIDER_KEYS = ("base_url", "key", "keys", *_OF_ONES_OWN, "region", "project")
+PROVIDER_KEYS = ("base_url", "key", "keys", *_OF_ONES_OWN, "region", "project")
 _PLACE = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
 
 
@@ -77,8 +77,8 @@ class ProviderReader:
             return {}
         fields: dict[str, tuple[str, int]] = {}
         for key, value in entry.value.items():
-            if key not in _PROVIDER_KEYS:
-                self._found.unknown(value.line, key, list(_PROVIDER_KEYS))
+            if key not in PROVIDER_KEYS:
+                self._found.unknown(value.line, key, list(PROVIDER_KEYS))
             elif key == "keys":
                 # Read by `_keys`.
                 continue
