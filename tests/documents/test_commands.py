@@ -55,6 +55,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     running.stop()
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if any(s.kind != "yaml" for s in steps(page))],
