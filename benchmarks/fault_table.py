@@ -12,7 +12,7 @@ _HEAD = """\
 
 Made by `python -m benchmarks.reliability`: one of two providers has the fault all the while, the other is
 well. Each row is one run: *good* are the callers' good answers, *told* the streams that broke after their
-first byte and said so by an error event, *asked* the attempts at providers for each call; *p99* is what the
+first byte and said so by an error event, *asked* the calls that reached a provider for each of theirs; *p99* is what the
 fault adds to the 99th percentile of two healthy providers, on a machine that may be busy with other things.
 
 | what | fault | strategy | calls | good % | told % | asked | p99 +ms | wall s |
@@ -57,3 +57,15 @@ class FaultTable:
         """One write, so that several processes may add to the same file."""
         with self._path.open("a") as file:
             file.write(row.line())
+
+    def put_in_order(self) -> None:
+        """By fault and strategy; once nobody adds to it any more."""
+        lines = self._path.read_text().splitlines(keepends=True)
+        rows = [line for line in lines if line.startswith(("| whole ", "| stream "))]
+        rest = [line for line in lines if line not in rows]
+        self._path.write_text("".join([*rest, *sorted(rows, key=_place)]))
+
+
+def _place(line: str) -> tuple[bool, int, str, str]:
+    _, what, fault, strategy, *_ = (cell.strip() for cell in line.split("|"))
+    return what == "stream", int(fault.split(" ")[0]), fault, strategy

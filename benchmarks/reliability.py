@@ -7,7 +7,8 @@ A process holds the gateway, served as always over TCP, two or three scripted pr
 callers. `faults` prints, for each upstream fault and strategy, the share of good answers, the attempts a
 call, and the 99th percentile beside that of two healthy providers; `streams` the same for streams, with
 the share of those that broke after their first byte and said so by an error event (`told`). Both write their rows
-into `--table` as they are found, and leave out those it has; `--jobs` runs so many strategies at once.
+into `--table` as they are found, and leave out those it has; `--jobs` runs so many strategies at once, and puts
+the table in order at the end.
 `breaker` times opening and closing at 200 calls a second. `splits` shows where calls went, at what cost and in
 what time.
 """
@@ -370,8 +371,9 @@ if __name__ == "__main__":
     if given.jobs > 1:
         if given.table is None or given.part not in ("faults", "streams"):
             parser.error("--jobs goes with faults or streams, and --table")
-        FaultTable(given.table)
+        whole = FaultTable(given.table)
         _in_processes(given.part, given.calls, given.strategies, given.table, given.jobs)
+        whole.put_in_order()
     else:
         kept = FaultTable(given.table) if given.table is not None else None
         uvloop.run(main(given.part, given.calls, given.strategies, kept))
