@@ -5,7 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import httpx2 as httpx
 
 from tests.clients.conftest import Process, start_gateway
 
@@ -75,6 +78,14 @@ class Session:
         log.unlink(missing_ok=True)
         log.symlink_to(self.gateway.log)
         self._type(f"GATEWAY={self.gateway.url}")
+
+    def wait_for_keys(self) -> None:
+        """Until the gateway has heard that there are keys: a call without one is refused."""
+        assert self.gateway is not None
+        until = time.monotonic() + 20
+        while httpx.get(f"{self.gateway.url}/v1/models").status_code != 401:
+            assert time.monotonic() < until, "the key does not count"
+            time.sleep(0.05)
 
     def run(self, command: str) -> tuple[int, str]:
         """Exit status and what was said."""

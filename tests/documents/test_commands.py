@@ -69,8 +69,9 @@ def test_every_command_of_a_page_works(page: Path, simulator: Process, tmp_path:
         if page.name in SETTINGS or not any(session.serves(s.text) for s in told):
             session.start()
         if environ.get("ADMIN_KEY"):
-            status, said = session.run("KEY=$(ai-gateway keys create reader); sleep 0.5")
+            status, said = session.run("KEY=$(ai-gateway keys create reader)")
             assert status == 0, said
+            session.wait_for_keys()
         if page.name in BEFORE:
             status, said = session.run(BEFORE[page.name])
             assert status == 0, said
@@ -94,7 +95,7 @@ def follow(session: Session, command: str) -> None:
     expected = next((says for part, says in SAYS.items() if part in command), (0, ""))
     assert (status, expected[1] in said) == (expected[0], True), f"{command}\n[{status}] {said}"
     if "keys create" in command and "$(" in command:
-        session.run("sleep 0.5")
+        session.wait_for_keys()
 
 
 def test_nothing_stands_in_the_list_that_no_page_tells() -> None:
