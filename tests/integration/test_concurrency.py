@@ -66,6 +66,17 @@ async def test_who_has_waited_long_enough_is_told_503(tmp_path: Path) -> None:
         assert routed.counts() == [1]
 
 
+async def test_explain_says_that_a_target_is_full(tmp_path: Path) -> None:
+    async with routing(tmp_path, [slow(0.6)], more=ONE % 0.1, **OPEN) as routed:
+        first = asyncio.ensure_future(call(routed))
+        await asyncio.sleep(0.2)
+        question = {"body": json.loads(asked())}
+        got = await ask("POST", routed.url + "/admin/routes/explain", question, ADMIN)
+        (choice,) = json.loads(got.body)["order"]
+        assert choice["against"] == ["it has as many calls under way as it carries for now: 1"]
+        await first
+
+
 async def test_a_caller_that_leaves_gives_its_place_back(tmp_path: Path) -> None:
     async with routing(tmp_path, [slow(0.3)], more=ONE % 2) as routed:
         _, writer = await asyncio.open_connection("127.0.0.1", routed.running.port)

@@ -31,6 +31,9 @@ def reasons_against(candidate: Candidate, needs: Needs, policy: Policy, now: flo
     breaker = destination.vitals.breaker
     if not breaker.allows(now):
         found.append(f"its circuit breaker is {breaker.forced or breaker.state} ({breaker.cause})")
+    limiter = destination.vitals.limiter
+    if limiter is not None and limiter.busy >= int(limiter.limit):
+        found.append(f"it has as many calls under way as it carries for now: {limiter.busy}")
     if not destination.doors.rested(now):
         wait = destination.doors.free_at() - now
         found.append(f"its credentials are throttled or refused for {wait:.1f} s more")
