@@ -15,7 +15,7 @@ export async function calls(place, { query }) {
   const set = (name) => (e) => { chosen[name] = e.target.value.trim(); load(); };
   const field = ([name, label]) => h("input", { placeholder: label, "aria-label": label, value: chosen[name], onchange: set(name) });
   place.replaceChildren(h("div", { class: "bar" }, h("h1", {}, "Calls"), h("div", { class: "tools" }, live,
-    h("input", { placeholder: "filter what is shown", "aria-label": "Filter", oninput: (e) => { text = e.target.value.toLowerCase(); draw(); } }),
+    h("input", { placeholder: "in this list…", "aria-label": "Filter", oninput: (e) => { text = e.target.value.toLowerCase(); draw(); } }),
     select("Status", [["", "all"], ["good", "answered"], ["failed", "failed"]], chosen.status, (v) => { chosen.status = v; load(); }))),
   h("div", { class: "tools chips wide" }, FIELDS.map(field), may("admin", "tenant-admin") ? h("input", { placeholder: "words (audit)", "aria-label": "Words said", value: chosen.words, onchange: set("words") }) : ""), list);
 
