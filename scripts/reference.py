@@ -53,8 +53,10 @@ EVENTS = {
     "state_lost": "Redis is away: limits are counted by this process alone, or calls refused",
     "stopped": "the end",
 }
+_CAUSES = [cause for cause in get_args(FaultCause) if cause != "exhausted"]
+"""That one is told as `gateway_exhausted`."""
 _BY_WAY_OF = {
-    "f'upstream_{fault.cause}'": [f"upstream_{cause}" for cause in get_args(FaultCause)],
+    "f'upstream_{fault.cause}'": [f"upstream_{cause}" for cause in _CAUSES],
     "f'{kind}_not_found'": [f"{kind}_not_found" for kind in get_args(Kind)],
     "reason": list(get_args(Reason)),
     "_OVER_LIMIT": ["too_many_calls"],
@@ -73,7 +75,6 @@ _SAID = {
     "unsupported_parameter": "A field, named, that the chosen model's API has no words for",
     "upstream_connect": "The provider could not be reached",
     "upstream_credential": "The gateway could not get its own credential for the provider",
-    "upstream_exhausted": "The gateway's machine can open no more connections",
     "upstream_protocol": "The provider answered with something that is not HTTP",
     "upstream_realtime": "The provider did not take the session",
     "upstream_redirect": "The provider answered with a redirect, which is not followed",
@@ -84,7 +85,7 @@ _SAID = {
 """Where the message is made elsewhere, or one of many."""
 _STATUS = {
     "context_length_exceeded": "400",
-    **{f"upstream_{cause}": "502" for cause in get_args(FaultCause)},
+    **{f"upstream_{cause}": "502" for cause in _CAUSES},
     "upstream_timeout": "504",
 }
 _NOUN = "f\"{noun.replace(' ', '_')}_not_found\""

@@ -181,6 +181,14 @@ class Forwarder:
                 await self._hand_on(sending, gate, outcome, reply, record)
         except UpstreamFault as fault:
             attempt.error = fault.cause
+            if fault.cause == "exhausted":
+                # The want is the gateway's own: the provider is not held to be ill.
+                raise GatewayError(
+                    "unavailable",
+                    f"{fault.message}.".capitalize(),
+                    code="gateway_exhausted",
+                    retry_after=1,
+                ) from None
             if watched is not None:
                 watched.failed(fault)
             kind: ErrorKind = "timeout" if fault.cause == "timeout" else "upstream"

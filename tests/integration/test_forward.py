@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx2 as httpx
 import pytest
 from openai import AsyncOpenAI, NotFoundError
 
+from ai_gateway.upstream.pool import Pool
 from tests.serving import Got, answers, get, in_front_of, post, providing, serving
 
 MIB = 1024 * 1024
@@ -410,3 +412,26 @@ async def test_a_form_cannot_name_a_second_model_that_no_rule_has_seen(
         assert error["param"] == "model" or error["code"] == "invalid_form"
     server.close()
     assert whole == []
+
+
+async def test_at_the_limit_of_open_files_no_provider_is_held_to_be_ill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a plain call is answered: 503, and not by a breaker that opens for what is not its provider's."""
+
+    async def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    body = b'{"model": "tts-1", "voice": "alloy", "input": "x"}'
+    async with (
+        providing(answers(b"sound")) as provider,
+        serving(in_front_of(provider)) as running,
+    ):
+        with monkeypatch.context() as limit:
+            limit.setattr(Pool, "_reach", full)
+            for _ in range(30):
+                got = await post(running.url + "/v1/audio/speech", body)
+                assert got.status == 503
+                assert json.loads(got.body)["error"]["code"] == "gateway_exhausted"
+                assert "retry-after" in got.headers
+        assert (await post(running.url + "/v1/audio/speech", body)).status == 200
