@@ -7,6 +7,7 @@ busy machine does not change it. Looks by meaning are measured in this process: 
 import argparse
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import quantiles
 
 from tests.redis_server import redis_server
@@ -25,22 +26,39 @@ def hits(name: str, upstream: str, kind: str, seconds: float, environ: Mapping[s
         print(f"{name:<44} {rate:>8,.0f} /s {asked / spent:>9,.0f} per second of CPU", flush=True)
 
 
-def looks(entries: int, dimensions: int) -> None:
+def looks(entries: int, dimensions: int, embeddings: Path | None) -> None:
+    """`embeddings`: of real texts, as `benchmarks.semantic` keeps them; where they are too few, mixtures
+    of two stand in for more. Without them vectors are random, which is the worst there is to search."""
     import numpy as np
 
     from ai_gateway.caching.semantic.guard import judge
     from ai_gateway.caching.semantic.index import Item, VectorIndex, unit
 
     random = np.random.default_rng(1)
+    if embeddings is None:
+        asked = random.normal(size=(2000, dimensions))
+        vectors = (random.normal(size=dimensions) for _ in range(entries))
+    else:
+        with np.load(embeddings) as stored:
+            real = random.permutation(stored["vectors"])
+        asked, rest = real[:2000], real[2000:]
+        one, other = random.integers(0, len(rest), (2, entries))
+        shares = random.uniform(0.15, 0.85, entries)
+        vectors = (
+            rest[n]
+            if n < len(rest)
+            else s * rest[a] + (1 - s) * rest[b] + random.normal(0, 0.008, dimensions)
+            for n, (a, b, s) in enumerate(zip(one, other, shares, strict=True))
+        )
     index = VectorIndex(entries + 1)
     started = time.process_time()
-    for n in range(entries):
-        index.add(Item(f"k{n}", b"g", f"question {n}", 1e12), unit(random.normal(size=dimensions)))
+    for n, vector in enumerate(vectors):
+        index.add(Item(f"k{n}", b"g", f"question {n}", 1e12), unit(vector))
     filled = time.process_time() - started
     taken: list[float] = []
     cpu = time.process_time()
-    for n in range(2000):
-        vector = unit(random.normal(size=dimensions))
+    for n, row in enumerate(asked):
+        vector = unit(row)
         started = time.perf_counter()
         found = index.nearest(b"g", vector, 4)
         judge(f"How do I do the thing {n}?", found[0].item.text)
@@ -57,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--embeddings", type=Path, help="data/semantic-embeddings.npz")
     given = parser.parse_args()
     with servers.upstream() as upstream, redis_server() as redis:
         shared = {"CACHE_TTL": "60", "REDIS_ADDR": redis.address}
@@ -69,7 +88,7 @@ def main() -> None:
         hits("exact hits from Redis", upstream, "chat", given.seconds, shared)
         hits("exact hits from Redis, no limits", upstream, "chat", given.seconds,
              {**shared, "RATE_LIMIT_CAPACITY": "0"})  # fmt: skip
-    looks(given.entries, 384)
+    looks(given.entries, 384, given.embeddings)
 
 
 if __name__ == "__main__":

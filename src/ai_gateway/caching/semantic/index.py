@@ -15,6 +15,8 @@ Vector = NDArray[np.float32]
 
 SEARCHED_IN_FULL = 1024
 _FIRST_ROWS = 4
+_LOOKED_THROUGH = 32
+"""Candidates of a search in a graph: half of usearch's default, which found no near neighbour more."""
 
 
 class Item:
@@ -100,7 +102,9 @@ class _Group:
     def _grow_graph(self) -> None:
         from usearch.index import Index
 
-        self._graph = Index(ndim=self.dimensions, metric="ip", dtype="f16")
+        self._graph = Index(
+            ndim=self.dimensions, metric="ip", dtype="bf16", expansion_search=_LOOKED_THROUGH
+        )
         for item in self.items:
             self._add_to_graph(item, self._rows[item.row])
         self.items = []
