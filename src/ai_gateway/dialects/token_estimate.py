@@ -57,4 +57,4 @@ def _part(part: Part) -> tuple[float, int]:
 
 
 def _length(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
