@@ -169,6 +169,8 @@ class Pipeline:
                 self._shadows.cast(resolved.route.shadow, exchange, outcome)
         except GatewayError as error:
             await self._refuse(error, outcome, reply)
+            # The frames it came through hold it, and so the call would outlive its end.
+            error.__traceback__ = error.__context__ = None
         except asyncio.CancelledError as cancelled:
             _cut(outcome, cancelled)
             raise

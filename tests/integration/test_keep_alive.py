@@ -57,3 +57,20 @@ async def test_half_a_request_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
         writer.write(ASK[20:])
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+async def test_a_refused_request_whose_body_comes_late_leaves_no_connection_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE", IDLE)
+    async with serving({}) as running:
+        reader, writer = await connected(running)
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: text/plain\r\ncontent-length: 10\r\n\r\nhello"
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 415")
+        await asyncio.sleep(IDLE * 2)
+        writer.write(b"world")
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()

@@ -98,13 +98,15 @@ class Flight:
     def land(self, task: asyncio.Task[None]) -> None:
         """The asking is over (a callback of its task)."""
         self.over_by(asyncio.CancelledError() if task.cancelled() else task.exception())
+        self.task = None
 
     def over_by(self, failure: BaseException | None) -> None:
         """The asking is over; well, where nothing failed."""
         self.joinable = False
         if isinstance(failure, asyncio.CancelledError):
             failure = GatewayError("unavailable", "The call was given up.", code="given_up")
-        self.failure = failure
+        # A copy: the exception itself would hold the frames it came through, and they this flight.
+        self.failure = None if failure is None else copy_of(failure)
         self._wake()
 
     def recorded(self) -> bytes | None:
@@ -151,6 +153,9 @@ class Flight:
             if left:
                 self.task = carrier.task
                 self.leave(reader)
+            else:
+                # About to be cancelled: whoever comes now had better ask anew.
+                self.joinable = False
             return left
 
         carrier.stays = stays

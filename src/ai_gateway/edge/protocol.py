@@ -110,7 +110,7 @@ class GatewayProtocol(HttpToolsProtocol):
     carrier: Carrier | None = None
     """Of the call in hand, while its caller's leaving matters to it."""
     _idle_since = 0.0
-    """When the last answer was complete, by the loop's clock."""
+    """When the last request and its answer were complete, by the loop's clock."""
     url: bytes
     _in_head = False
     _head_bytes = 0
@@ -222,6 +222,9 @@ class GatewayProtocol(HttpToolsProtocol):
             self._lookout.cancel()
             self._lookout = None
         super().on_message_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # Refused before all of it had come; the time may have run out in between.
+            self._begin_to_idle()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         task = self.running = self.loop.create_task(cycle.run_asgi(app))
@@ -236,6 +239,9 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        self._begin_to_idle()
+
+    def _begin_to_idle(self) -> None:
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._keep_alive_for(self.timeout_keep_alive)
@@ -248,7 +254,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
         if self._incomplete or not self.cycle or not self.cycle.response_complete:
-            # Its answer will start the time anew.
+            # Its end will start the time anew.
             return
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:

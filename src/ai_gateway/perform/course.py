@@ -52,7 +52,8 @@ class Course:
     def failed(
         self, candidate: Candidate, failure: Failed, route: Route, *, asked_at_once: bool
     ) -> None:
-        self.last = failure
+        # The frames it came through hold this course: the call would outlive its end.
+        self.last = failure.with_traceback(None)
         if failure.again and not asked_at_once:
             self.again.append((candidate, failure))
         if failure.refusal is None:

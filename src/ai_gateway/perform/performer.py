@@ -118,7 +118,11 @@ class Performer:
                 self.budget.give_back()
             if won is not None:
                 return won
-        raise course.verdict(plan, self._clock())
+        try:
+            raise course.verdict(plan, self._clock())
+        finally:
+            # It holds the failure, which holds this frame.
+            del course
 
     async def _when_free(
         self, exchange: Exchange, route: Route, course: Course, outcome: Outcome
@@ -203,7 +207,7 @@ class Performer:
                 course.full.append(candidate)
                 return None
             except GatewayError as refused:
-                course.refused = course.refused or refused
+                course.refused = course.refused or refused.with_traceback(None)
                 return None
             except Failed as failure:
                 asked = failure.attempt or outcome.attempts[-1]

@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
     async def send(self, data: bytes) -> None:
         """More of the request's body. Waits while the provider takes it slowly. Raises UpstreamFault."""
         if self._fault is not None:
-            raise self._fault
+            raise _anew(self._fault)
         if self._closed or self._transport is None:
             raise UpstreamFault("reset", _RESET)
         self.seen = self._loop.time()
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
 
     async def _wait(self) -> None:
         if self._fault is not None:
-            raise self._fault
+            raise _anew(self._fault)
         if self._closed:
             raise UpstreamFault("reset", _RESET)
         self._waiter = self._loop.create_future()
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
         if self._fault is not None:
-            raise self._fault
+            raise _anew(self._fault)
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -294,3 +294,8 @@ class Connection(asyncio.Protocol):
         if self._headers_done and not self.complete:
             self.complete = True
             self.reusable = self._has_length and self._parser.should_keep_alive()
+
+
+def _anew(fault: UpstreamFault) -> UpstreamFault:
+    """What was raised would hold the frames it came through, and they the connection that keeps it."""
+    return UpstreamFault(fault.cause, fault.message)
