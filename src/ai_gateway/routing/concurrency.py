@@ -108,6 +108,9 @@ async def place_at(limiters: Sequence[Limiter], seconds: float) -> Limiter | Non
     free: asyncio.Future[Limiter] = asyncio.get_running_loop().create_future()
     for limiter in limiters:
         limiter.waiting[free] = None
+    for limiter in limiters:
+        # Its calls may have ended since it was asked: nobody would leave, to give the place on.
+        limiter.wake()
     taken = False
     try:
         async with asyncio.timeout(seconds):

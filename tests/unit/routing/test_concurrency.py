@@ -135,3 +135,38 @@ def test_an_upstream_is_named_by_its_provider_or_by_a_pattern() -> None:
     assert upstream_of(given, "openai", "o3") is given["openai"]
     assert upstream_of(given, "groq", "o3") is None
     assert upstream_of({"*": given["openai"]}, "groq", "o3") is given["openai"]
+
+
+async def test_a_place_that_came_free_before_one_waits_is_had_at_once() -> None:
+    """As where another target was asked first, and failed, while the first one's calls ended."""
+    limiter = Limiter(Concurrency(min=1, max=1))
+    assert limiter.enter()
+    assert not limiter.enter()
+    limiter.leave()
+    assert await place_at([limiter], 0.5) is limiter
+    assert limiter.enter(waited=True)
+
+
+
+async def test_new_callers_are_not_turned_away_for_ever_where_nobody_is_under_way() -> None:
+    limiter = Limiter(Concurrency(min=1, max=1))
+    had = 0
+
+    async def call() -> None:
+        nonlocal had
+        if not limiter.enter():
+            if await place_at([limiter], 0.03) is None:
+                return
+            assert limiter.enter(waited=True)
+        had += 1
+        await asyncio.sleep(0.001)
+        limiter.leave()
+
+    first = asyncio.ensure_future(place_at([limiter], 0.03))
+    calls: list[asyncio.Future[None]] = []
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+        calls.append(asyncio.ensure_future(call()))
+    await asyncio.gather(first, *calls)
+    assert had == 20
+    assert (limiter.busy, limiter.promised) == (0, 0)
