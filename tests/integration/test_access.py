@@ -168,6 +168,8 @@ async def test_the_first_key_counts_at_once_whoever_makes_it(
                 await asyncio.sleep(0.05)
         assert await call(running, key) == 200
         assert await call(running) == without
+        # Behind a name of its own, too: what guards it is the key now, and not the loopback.
+        assert await call(running, key, host="gateway.example") == 200
         id = json.loads((await asyncio.to_thread(run, "keys", "list", **environ)).stdout)["id"]
         await asyncio.to_thread(run, "keys", "disable", id, **environ)
         async with asyncio.timeout(5):

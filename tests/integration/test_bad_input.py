@@ -397,6 +397,9 @@ async def test_a_web_page_that_makes_its_name_mean_this_machine_is_turned_away(
         assert b"not_this_machine" in got
     async with serving({"ACCESS": "open"}) as running:
         assert b" 200 " in (await raw(running.port, headers)).split(b"\r\n")[0]
+    async with serving({"ACCESS": "until-keys"}) as running:
+        status = b" 403 " if "origin" in headers else b" 200 "
+        assert status in (await raw(running.port, headers)).split(b"\r\n")[0]
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     holdings: Holdings
     mcp: Mapping[str, McpGate]
     state: State
-    loopback_only: bool
-    """No key is asked for: only programs on this machine are let in."""
+    guard: LoopbackGuard | None
+    """Asked as long as calls need no key."""
     max_body_bytes: int
     max_upload_bytes: int
     pass_through: tuple[str, ...]
@@ -122,10 +122,10 @@ def build_edge(parts: Parts) -> App:
     )
     pages = _count(_pages(parts), parts.metrics)
 
-    guard = LoopbackGuard() if parts.loopback_only else None
+    guard, access = parts.guard, parts.access
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
-        if guard is not None and not guard.lets_in(scope["headers"]):
+        if guard is not None and not access.closed and not guard.lets_in(scope["headers"]):
             await _turn_away(scope, receive, send)
             return
         if scope["type"] == "http":

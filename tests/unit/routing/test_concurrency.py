@@ -147,7 +147,6 @@ async def test_a_place_that_came_free_before_one_waits_is_had_at_once() -> None:
     assert limiter.enter(waited=True)
 
 
-
 async def test_new_callers_are_not_turned_away_for_ever_where_nobody_is_under_way() -> None:
     limiter = Limiter(Concurrency(min=1, max=1))
     had = 0
