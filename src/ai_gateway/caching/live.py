@@ -37,6 +37,8 @@ _KEPT_SECONDS = 60.0
 _WISH_SECONDS = 2.0
 """Between two repetitions of a wish."""
 _WISHED_FOR_SECONDS = 6.0
+LEASE_SECONDS = 6.0
+"""A holder that died is missed after so long; one that lives renews in time."""
 _SILENT_SECONDS = 1.0
 """Without a word for so long, the lease is looked after."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.04
@@ -144,8 +146,8 @@ class Live:
         copy.task.add_done_callback(lambda _: self._copies.pop(wish.stream, None))
 
 
-class _NotWished(Exception):
-    """The replica that followed has gone."""
+class _TooLong(Exception):
+    """More of it than is copied."""
 
 
 class Copy:
@@ -161,9 +163,19 @@ class Copy:
         self._until = monotonic() + _WISHED_FOR_SECONDS
         self._reader = flight.enter()
         self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(self._leave)
+        self._timer = asyncio.get_running_loop().call_later(_WISHED_FOR_SECONDS, self._end_unwished)
 
     def wished_for(self) -> None:
         self._until = monotonic() + _WISHED_FOR_SECONDS
+
+    def _end_unwished(self) -> None:
+        """Where the one that followed has gone: nobody is asked on for its sake."""
+        left = self._until - monotonic()
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._end_unwished)
+        else:
+            self.task.cancel()
 
     async def _run(self) -> None:
         flight = self._flight
@@ -172,10 +184,12 @@ class Copy:
             if flight.begun and flight.whole_answer is None:
                 broken = await flight.stream_to(self._reader, self, flight.outcome, None)
                 self._tell(Broken(self._name) if broken is not None else self._ended())
-        except _NotWished:
-            pass
-        finally:
-            flight.leave(self._reader)
+        except _TooLong:
+            self._tell(Broken(self._name))
+
+    def _leave(self, _: asyncio.Task[None]) -> None:
+        self._timer.cancel()
+        self._flight.leave(self._reader)
 
     @property
     def begun(self) -> bool:
@@ -196,10 +210,7 @@ class Copy:
     async def piece(self, data: bytes) -> None:
         self._bytes += len(data)
         if self._bytes > MOST_COPIED_BYTES:
-            self._tell(Broken(self._name))
-            raise _NotWished
-        if monotonic() > self._until:
-            raise _NotWished
+            raise _TooLong
         self._tell(Piece(self._name, self._number, data))
         self._number += 1
 
@@ -226,7 +237,7 @@ class Followed:
         self._lease = lease
         self._stream = f"gw:live:{token_hex(12)}"
         self._wish = _encode(Wish(key, self._stream))
-        self._wished = 0.0
+        self._wishing: asyncio.TimerHandle | None = None
         self._last = b"0"
         self._next = 0
         self._pieces: list[bytes] = []
@@ -234,11 +245,10 @@ class Followed:
         self.ended: Ended | None = None
 
     async def look(self) -> bool:
-        """Whether there is something to hand on. Asks for it, where it has not for a while. Raises
+        """Whether there is something to hand on. From the first time on it is asked for. Raises
         GatewayError where the stream broke off."""
-        if monotonic() - self._wished > _WISH_SECONDS:
-            self._state.publish(CHANNEL, self._wish)
-            self._wished = monotonic()
+        if self._wishing is None:
+            self._go_on_wishing()
         for id, data in await self._state.read_after(self._stream, self._last, _AT_ONCE):
             self._last = id
             try:
@@ -250,6 +260,11 @@ class Followed:
             elif self.begun is not None and message.copy == self.begun.copy:
                 self._take(message)
         return bool(self._pieces) or self.ended is not None
+
+    def _go_on_wishing(self) -> None:
+        """By a timer: a caller that reads slowly keeps this from looking for more."""
+        self._state.publish(CHANNEL, self._wish)
+        self._wishing = asyncio.get_running_loop().call_later(_WISH_SECONDS, self._go_on_wishing)
 
     def _take(self, message: Piece | Ended | Broken) -> None:
         if isinstance(message, Broken):
@@ -265,21 +280,29 @@ class Followed:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Up to the end. Raises GatewayError where it breaks off, or its replica is gone."""
+        holder = await self._state.get(self._lease)
         pause, heard = _FIRST_PAUSE, monotonic()
+        checked = heard
         while True:
             if await self.look():
-                heard, pause = monotonic(), _FIRST_PAUSE
                 if self._pieces:
                     data, self._pieces = b"".join(self._pieces), []
                     yield data
                 if self.ended is not None:
                     return
-            elif monotonic() - heard > _SILENT_SECONDS:
-                if await self._state.get(self._lease) is None and not await self.look():
+                pause, heard = _FIRST_PAUSE, monotonic()
+                checked = heard
+            elif monotonic() - checked > _SILENT_SECONDS:
+                if await self._is_gone(holder, heard) and not await self.look():
                     raise _lost()
-                heard = monotonic()
+                checked = monotonic()
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _is_gone(self, holder: bytes | None, heard: float) -> bool:
+        """The one that asked: its lease has ended, or is another's by now, who asks anew."""
+        now = await self._state.get(self._lease)
+        return now is None or (now != holder and monotonic() - heard > LEASE_SECONDS)
 
     def account(self, outcome: Outcome) -> None:
         """What is known of it by now."""
@@ -290,7 +313,8 @@ class Followed:
         account_followed(outcome, target, begun.answered_model, cost, stop)
 
     def close(self) -> None:
-        if self._wished:
+        if self._wishing is not None:
+            self._wishing.cancel()
             self._state.delete(self._stream)
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from random import random
+from secrets import token_bytes
 from time import monotonic
 from typing import Protocol
 
@@ -18,11 +19,9 @@ from ai_gateway.model.errors import GatewayError
 
 from .entry import Entry, from_bytes, to_bytes
 from .keys import pattern
-from .live import Begun, Followed, Live, SharedStreams
+from .live import LEASE_SECONDS, Begun, Followed, Live, SharedStreams
 from .memory import Slot
 
-LEASE_SECONDS = 6.0
-"""A holder that died is missed after so long; one that lives renews in time."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.05
 """Seconds between two looks for another replica's answer."""
 
@@ -73,15 +72,16 @@ class SharedStore:
         `follows` had nothing against; or None, the right to ask. Raises GatewayError after `patience`
         seconds."""
         following = Following(self.live, key, _lease(key), follows)
+        holder = token_bytes(8)
         try:
-            found = await self._await_turn(key, patience, following)
+            found = await self._await_turn(key, holder, patience, following)
             if found is not None:
                 yield found
                 return
         finally:
             following.close()
         lease = _lease(key)
-        renewing = asyncio.get_running_loop().create_task(self._renew(lease))
+        renewing = asyncio.get_running_loop().create_task(self._renew(lease, holder))
         try:
             yield None
         finally:
@@ -89,7 +89,7 @@ class SharedStore:
             self._state.delete(lease)
 
     async def _await_turn(
-        self, key: str, patience: float | None, following: "Following"
+        self, key: str, holder: bytes, patience: float | None, following: "Following"
     ) -> Slot | Followed | None:
         lease = _lease(key)
         wait = _FIRST_LOOK
@@ -97,7 +97,7 @@ class SharedStore:
         while True:
             # In this order, in one pipeline: whoever gets the lease sees what its last holder stored.
             leads, slot = await asyncio.gather(
-                self._state.add(lease, b"1", LEASE_SECONDS), self.get(key)
+                self._state.add(lease, holder, LEASE_SECONDS), self.get(key)
             )
             if slot is not None:
                 if leads:
@@ -113,10 +113,10 @@ class SharedStore:
             await asyncio.sleep(wait * (0.75 + random() / 2))
             wait = min(wait * 1.5, _LONGEST_LOOK)
 
-    async def _renew(self, lease: str) -> None:
+    async def _renew(self, lease: str, holder: bytes) -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 3)
-            self._state.set(lease, b"1", LEASE_SECONDS)
+            self._state.set(lease, holder, LEASE_SECONDS)
 
 
 class Following:

@@ -151,6 +151,68 @@ async def test_a_silent_asker_whose_lease_is_gone_is_lost(monkeypatch: pytest.Mo
             await reading
 
 
+async def test_a_silent_asker_whose_lease_another_took_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It died; whoever asks now copies another stream, or none."""
+    monkeypatch.setattr(live, "_SILENT_SECONDS", 0.02)
+    monkeypatch.setattr(live, "LEASE_SECONDS", 0.1)
+    shared = Shared()
+    shared.values["lease"] = b"one"
+    async with begun(shared, b"one"):
+        reading = asyncio.create_task(all_of(Live(shared).follow("k", "lease")))
+        await asyncio.sleep(0.2)
+        assert not reading.done(), "it is silent, and alive"
+        shared.values["lease"] = b"another"
+        async with asyncio.timeout(1):
+            with pytest.raises(GatewayError, match="broke off"):
+                await reading
+
+
+async def test_a_caller_that_reads_slowly_is_copied_for_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "_WISH_SECONDS", 0.02)
+    monkeypatch.setattr(live, "_WISHED_FOR_SECONDS", 0.1)
+    shared = Shared()
+    shared.values["lease"] = b"1"
+    async with begun(shared, b"0 ") as (_, flight):
+        followed = Live(shared).follow("k", "lease")
+        pieces = followed.pieces()
+        got = await anext(pieces)
+        for number in range(1, 30):
+            # Nobody asks for the next one meanwhile.
+            await flight.piece(b"%d " % number)
+            await asyncio.sleep(0.01)
+        await flight.end()
+        async with asyncio.timeout(2):
+            async for data in pieces:
+                got += data
+        assert got == b"".join(b"%d " % number for number in range(30))
+        followed.close()
+        wishes = shared.wishes
+        await asyncio.sleep(0.06)
+        assert shared.wishes == wishes
+
+
+async def test_an_asking_that_has_not_begun_is_let_go_when_its_last_follower_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "_WISHED_FOR_SECONDS", 0.05)
+    shared = Shared()
+    asker = Live(shared)
+    asker.start()
+    flight = flying()
+    with asker.leading("k", flight):
+        followed = Live(shared).follow("k", "lease")
+        await followed.look()
+        await asyncio.sleep(0.01)
+        assert flight.readers == 2
+        followed.close()
+        await asyncio.sleep(0.1)
+        assert (asker.copying, flight.readers) == (0, 1)
+
+
 async def test_a_stream_beyond_its_bound_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MOST_COPIED_BYTES", 5)
     shared = Shared()
