@@ -22,7 +22,6 @@ from ai_gateway.edge.asgi import App
 from ai_gateway.edge.held import Holdings
 from ai_gateway.edge.mcp import mcp_gates
 from ai_gateway.edge.readiness import Readiness
-from ai_gateway.edge.rebinding import guard_of
 from ai_gateway.edge.router import Parts, build_edge
 from ai_gateway.forward import Forwarder
 from ai_gateway.guardrails.build import build_guardrails
@@ -347,7 +346,7 @@ async def open_gateway(
                 lambda reference: resolve_secret(reference, os.environ).reveal(),
             ),
             state=state,
-            guard=guard_of(settings.access),
+            mode=settings.access,
             max_body_bytes=settings.max_body_bytes,
             max_upload_bytes=settings.max_upload_bytes,
             pass_through=settings.pass_through,

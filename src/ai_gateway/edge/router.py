@@ -41,7 +41,7 @@ from .operations import OperationsEndpoints
 from .readiness import Readiness
 from .realtime import PATH as REALTIME_PATH
 from .realtime import RealtimeEndpoint
-from .rebinding import LoopbackGuard
+from .rebinding import guard_of
 from .usage import UsageEndpoint
 from .websocket import WebSocketEndpoint
 
@@ -74,8 +74,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     holdings: Holdings
     mcp: Mapping[str, McpGate]
     state: State
-    guard: LoopbackGuard | None
-    """Asked as long as calls need no key."""
+    mode: str
+    """Of access: who is let in as long as calls need no key."""
     max_body_bytes: int
     max_upload_bytes: int
     pass_through: tuple[str, ...]
@@ -122,7 +122,7 @@ def build_edge(parts: Parts) -> App:
     )
     pages = _count(_pages(parts), parts.metrics)
 
-    guard, access = parts.guard, parts.access
+    guard, access = guard_of(parts.mode), parts.access
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         if guard is not None and not access.closed and not guard.lets_in(scope["headers"]):
