@@ -56,10 +56,11 @@ async def give_up(failure: Failed, outcome: Outcome, reply: Reply) -> None:
 
 def take_account(flow: Flow, outcome: Outcome) -> None:
     """What the stream has told so far; before the piece that completes it is handed on, so that its
-    account is written before the caller can have all of it."""
+    account is written before the caller can have all of it. It is complete with what was used, which Chat
+    tells in an event after the finish."""
     bridge = flow.bridge
     outcome.stop = bridge.stop
-    outcome.complete = bridge.complete
+    outcome.complete = bridge.complete and bridge.usage is not None
     if bridge.usage is not None:
         outcome.usage, outcome.usage_known = bridge.usage, True
         price(outcome, flow.asking)

@@ -263,6 +263,7 @@ class Performer:
         outcome.upstream_request_id = flow.upstream_request_id
         waited = 0.0
         sent, last = len(flow.first), flow.first
+        read_to_its_end = False
         try:
             async with stream:
                 if bridge.first_content:
@@ -292,14 +293,15 @@ class Performer:
                     chunk = b""
                     if outcome.first_token_seconds is None and bridge.first_content:
                         outcome.first_token_seconds = now - asking.started
+                    if bridge.complete and not outcome.complete:
+                        take_account(flow, outcome)
                     if data:
-                        if bridge.complete and not outcome.complete:
-                            take_account(flow, outcome)
                         sent += len(data)
                         last = data
                         await reply.piece(data)
                     if over:
                         break
+            read_to_its_end = True
             if not bridge.complete and bridge.failure is None:
                 asking.broke("reset")
         except UpstreamFault as fault:
@@ -320,7 +322,8 @@ class Performer:
             outcome.next_number = bridge.next_number
             if not outcome.complete:
                 take_account(flow, outcome)
-                if not bridge.complete:
+                # What was used may come after the finish, which a caller need not wait for.
+                if not bridge.complete or (bridge.usage is None and not read_to_its_end):
                     estimate_account(exchange, flow, outcome, sent, last)
             if bridge.complete:
                 asking.streamed(outcome.usage.output_tokens, waited)
