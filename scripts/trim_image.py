@@ -70,8 +70,9 @@ def strip(path: Path) -> None:
     new_table = place(table, size * count)
     if new_table is None:
         return
-    for at, _, offset, length, _ in headers:
-        new = place(offset, length) if length else 0
+    for at, _, offset, length, align in headers:
+        # Nothing of the file may still be zeroed memory: its place must go with its address.
+        new = place(offset, length) if length else offset % max(align, 1)
         if new is None:
             return
         struct.pack_into("<Q", kept, new_table + at - table + 8, new)

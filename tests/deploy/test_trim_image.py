@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -121,6 +122,26 @@ assert EventStreamFrames().feed(b"") == []
         AWS_SECRET_ACCESS_KEY="secret",
     )
     assert "/eu-west-1/bedrock/aws4_request, SignedHeaders=" in told
+
+
+def test_every_segment_stays_where_the_loader_can_map_it(tmp_path: Path) -> None:
+    """One without a byte in the file (zeroed memory alone) as well: glibc wants its place in the file and
+    its address to be alike within a page."""
+    segments = [(0, 0, 0x200), (0x2234, 0x3234, 0)]
+    table = [
+        struct.pack("<IIQQQQQQ", 1, 6, offset, address, address, length, 0x300, 0x1000)
+        for offset, address, length in segments
+    ]
+    head = b"\x7fELF\x02\x01" + bytes(10)
+    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0x5000, 0, 64, 56, len(table), 64, 3, 2)
+    path = tmp_path / "library.so"
+    path.write_bytes((head + b"".join(table)).ljust(0x6000, b"\0"))
+    strip(path)
+    stripped = path.read_bytes()
+    assert len(stripped) < 0x6000
+    for at in range(len(table)):
+        offset, address = struct.unpack_from("<QQ", stripped, 64 + 56 * at + 8)
+        assert (address - offset) % 0x1000 == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n", b"\x7fELF\x01\x01" + bytes(60)])
