@@ -32,8 +32,13 @@ FUNCTION_WORDS = _set(
     "hi hello hey thanks thank wondering"
 )
 SECOND_PERSON = _set("you your yours yourself")
+HE_OR_SHE = {"he": "he", "him": "he", "his": "he", "himself": "he"} | dict.fromkeys(
+    ("she", "her", "hers", "herself"), "she"
+)
+PAST = _set("did was were had")
 POLAR = _set("best worst better worse more less most least good bad high low first last big small")
 DIRECTIONS = _set("from to before after than into")
+TOWARDS = _set("to into")
 CONNECTING = DIRECTIONS | _set("of in on at by for with as about over and or between versus vs")
 BOTH_WAYS = _set("and or versus vs")
 """What they connect may as well stand the other way round."""

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
@@ -22,14 +23,17 @@ from .english import (
     CONNECTING,
     DIRECTIONS,
     FUNCTION_WORDS,
+    HE_OR_SHE,
     NEGATIONS,
     NONE,
     NUMBER_WORDS,
     OPPOSITES,
+    PAST,
     POLAR,
     QUESTIONS,
     SAYING_LITTLE,
     SECOND_PERSON,
+    TOWARDS,
     WHETHER,
     meaning,
     plainly,
@@ -42,9 +46,11 @@ Veto = Literal[
     "names",  # capitalised words and acronyms
     "negation",  # one of them says no
     "question",  # who, where, why: another question word
-    "person",  # "you" in one of them only: an opinion asked for
+    "person",  # "you" in one of them only: an opinion asked for; he and she, I and me
+    "time",  # what was, what is
     "letters",  # single letters: type A, type B
     "order",  # two words in each other's place: json to yaml, best and worst
+    "direction",  # to the bucket, from the bucket
     "opposites",  # increase, decrease
     "script",  # words of another script than the Latin one
     "added",  # one of them says more: a narrower question
@@ -99,14 +105,18 @@ def _veto(a: "Reading", b: "Reading") -> Veto | None:
         return "negation"
     if a.question and b.question and a.question != b.question:
         return "question"
-    if a.second_person != b.second_person:
+    if a.second_person != b.second_person or _others_are_meant(a, b):
         return "person"
+    if a.past != b.past:
+        return "time"
     if a.letters != b.letters:
         return "letters"
     if Counter(a.polar) == Counter(b.polar) and a.polar != b.polar:
         return "order"
     if a.sequence != b.sequence and (_exchanged(a, b) or _turned(a, b)):
         return "order"
+    if a.whence & b.whither or b.whence & a.whither:
+        return "direction"
     only_a, only_b = a.content - b.content, b.content - a.content
     if any(OPPOSITES.get(word, NONE) & only_b for word in only_a):
         return "opposites"
@@ -143,6 +153,13 @@ def _turned(a: "Reading", b: "Reading") -> bool:
     return False
 
 
+def _others_are_meant(a: "Reading", b: "Reading") -> bool:
+    """He and she, or I who do it and I to whom it is done."""
+    if a.he_or_she and b.he_or_she and a.he_or_she != b.he_or_she:
+        return True
+    return {a.i_or_me, b.i_or_me} == {"i", "me"}
+
+
 def _says(a: "Reading", b: "Reading") -> bool:
     """Whether what `a` quotes and `b` does not stands in `b` all the same, without the marks."""
     return all(f" {quoted} " in b.flat for quoted in a.quotes if quoted not in b.quotes)
@@ -164,10 +181,20 @@ class Reading(Struct, frozen=True):
     negated: bool
     question: str
     second_person: bool
+    he_or_she: tuple[str, ...]
+    """Once each, in order."""
+    i_or_me: str
+    """Empty where both stand in it, or neither."""
+    past: bool
+    """It asks of what was; of what is and of what will be is asked in the same words."""
     letters: tuple[str, ...]
     polar: tuple[str, ...]
     chain: tuple[str, ...]
     """The words of content and those that connect them, in order."""
+    whence: frozenset[str]
+    """What stands behind "from" alone."""
+    whither: frozenset[str]
+    """What stands behind "to" or "into" alone."""
     flat: str
     """The text in lower case, without marks."""
 
@@ -186,6 +213,8 @@ _AT_LENGTH = {
     "'m": " am", "'ll": " will", "'ve": " have", "'d": " would", "'s": " ",
 }  # fmt: skip
 _LONGEST_READ = 4000
+_HEAD = 3
+"""Words in which a question's own verb stands: later ones may be of a clause."""
 
 
 @lru_cache(maxsize=4096)
@@ -203,6 +232,13 @@ def read(text: str) -> Reading:
     numbers = tuple(sorted(filter(_DIGIT.search, words)))
     sequence = tuple(meaning(w) for w in words if w not in SAYING_LITTLE and not _DIGIT.search(w))
     asked = [QUESTIONS[w] for w in words if w in QUESTIONS]
+    chain = tuple(
+        w if w in CONNECTING else meaning(w)
+        for w in words
+        if w in CONNECTING or w not in SAYING_LITTLE
+    )
+    whence = {there for word, there in pairwise(chain) if word == "from"}
+    whither = {there for word, there in pairwise(chain) if word in TOWARDS}
     return Reading(
         words=Counter(map(meaning, words)),
         content=frozenset(sequence),
@@ -214,15 +250,17 @@ def read(text: str) -> Reading:
         negated=any(w in NEGATIONS for w in words),
         question="whether" if words and words[0] in WHETHER else asked[0] if asked else "",
         second_person=any(w in SECOND_PERSON for w in words),
+        he_or_she=tuple(dict.fromkeys(HE_OR_SHE[w] for w in words if w in HE_OR_SHE)),
+        i_or_me="" if ("i" in words) == ("me" in words) else "i" if "i" in words else "me",
+        # "I was wondering ..." asks of nothing past.
+        past=words[:1] != ["i"] and any(w in PAST for w in words[:_HEAD]),
         letters=tuple(
             sorted(w for w in words if len(w) == 1 and w.isalpha() and w not in "aisdtm")
         ),
         polar=tuple(w for w in words if w in POLAR),
-        chain=tuple(
-            w if w in CONNECTING else meaning(w)
-            for w in words
-            if w in CONNECTING or w not in SAYING_LITTLE
-        ),
+        chain=chain,
+        whence=frozenset(whence - whither),
+        whither=frozenset(whither - whence),
         flat=flat,
     )
 
