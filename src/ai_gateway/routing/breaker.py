@@ -6,7 +6,7 @@
 
 It opens at half or more failures of at least 20 calls within 10 s, or at 20 failures in a row (else the
 good calls from before a hard outage would keep it closed for seconds), or at 20 streams cut in a row with
-none between that came whole, or at 5 failed connects in a row. It
+none between that came whole and not four times as many that began, or at 5 failed connects in a row. It
 stays open for 5 s, and twice as long each time a probe fails, up to 60 s. Half-open lets 1 probe
 through, then 3 at once. What a caller did wrong never counts, and neither does the end of a call that
 entered in another state: news of an outage must not reopen what has just been found well. The clock is
@@ -27,6 +27,8 @@ LEAST_CALLS = 20
 FAILURE_SHARE = 0.5
 CONNECT_FAILURES = 5
 FAILURES_IN_A_ROW = 20
+CUT_SHARE = 0.25
+"""Of the streams that began since the first of a row of cut ones."""
 FIRST_OPEN_SECONDS = 5.0
 LONGEST_OPEN_SECONDS = 60.0
 _FIRST_PROBES = 1
@@ -52,6 +54,7 @@ class Breaker:
         "_bads",
         "_connects",
         "_cuts",
+        "_cuts_among",
         "_cuts_since",
         "_good",
         "_goods",
@@ -86,6 +89,7 @@ class Breaker:
         self._row_since = 0.0
         self._cuts = 0
         self._cuts_since = 0.0
+        self._cuts_among = 0
         self._probes = 0
         self._passed = 0
         self._second = 0
@@ -128,6 +132,7 @@ class Breaker:
         if era != self.era:
             return
         self._connects = self._row = 0
+        self._cuts_among += 1
         self._advance(now)
         self._goods[self._second % WINDOW_SECONDS] += 1
         self._good += 1
@@ -167,7 +172,7 @@ class Breaker:
             self._good -= 1
         # Streams that begin well say nothing against a row of those that end badly.
         if self._cuts == 0 or now - self._cuts_since >= WINDOW_SECONDS:
-            self._cuts, self._cuts_since = 0, now
+            self._cuts, self._cuts_since, self._cuts_among = 0, now, 0
         self._cuts += 1
         self._judge(now)
 
@@ -210,11 +215,15 @@ class Breaker:
         elif self.state == "closed":
             if self._connects >= CONNECT_FAILURES:
                 self._open(now, "connect")
-            elif max(self._row, self._cuts) >= FAILURES_IN_A_ROW or (
+            elif max(self._row, self._cuts_in_a_row()) >= FAILURES_IN_A_ROW or (
                 self._good + self._bad >= LEAST_CALLS
                 and self._bad >= (self._good + self._bad) * FAILURE_SHARE
             ):
                 self._open(now, "failures")
+
+    def _cuts_in_a_row(self) -> int:
+        """None where many more began meanwhile: they have not had the time yet to come whole."""
+        return self._cuts if self._cuts >= self._cuts_among * CUT_SHARE else 0
 
     def _open(self, now: float, cause: Cause) -> None:
         self.retry_at = now + self._open_seconds

@@ -184,6 +184,33 @@ def test_cut_streams_far_apart_are_no_row() -> None:
     assert breaker.state == "closed"
 
 
+def test_few_cut_streams_among_many_that_still_go_on_are_no_row() -> None:
+    """As after a start, under load: no stream is long enough under way to have come whole."""
+    breaker = Breaker()
+    for number in range(9_000):
+        now = 100 + number / 100
+        era = breaker.enter(now)
+        breaker.began(now, era)
+        if number % 25 == 0:
+            breaker.broke(now, era)
+    assert breaker.state == "closed"
+
+
+def test_streams_that_stall_long_after_they_began_open_it_as_fast() -> None:
+    breaker = Breaker()
+    eras = [breaker.enter(100 + number / 100) for number in range(3_000)]
+    for number, era in enumerate(eras):
+        breaker.began(100 + number / 100, era)
+    cuts = 0
+    while breaker.state == "closed":
+        now = 130 + cuts / 100
+        era = breaker.enter(now)
+        breaker.began(now, era)
+        breaker.broke(now, eras[cuts])
+        cuts += 1
+    assert cuts == 20
+
+
 @pytest.mark.parametrize("forced", ["open", "closed"])
 def test_an_operators_word_holds_until_it_is_taken_back(forced: str) -> None:
     breaker = opened(100) if forced == "closed" else Breaker()
