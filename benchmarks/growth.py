@@ -73,9 +73,12 @@ def keys_and_tenants(bench: Bench, found: Figures) -> None:
                         continue
                     lua = chat_lua(prologue=prologue, bearer=f"keys[{which}]")
                     # Each has been seen once: what is measured is the growth, not the first look-ups.
-                    in_turn = chat_lua(prologue=prologue, bearer="keys[at % #keys + 1]")
                     asked = 0.0
                     while asked < min(count, MOST_SEEN):
+                        in_turn = chat_lua(
+                            prologue=f"{prologue}local first=at\n",
+                            bearer=f"keys[(at - first + {int(asked * 0.98)}) % #keys + 1]",
+                        )
                         asked += 2 * wrk.run(PORT, PATHS["chat"], in_turn, 32, 2).per_second
                     found[f"{title}/{name}"].append(cost(pid, lua, bench.seconds))
 

@@ -260,7 +260,7 @@ async def open_gateway(
         readiness.add_note(state.trouble)
     spending = NoSpending()
     if account is not None:
-        spending = LedgerSpending(account.queries, account.replayer.replay)
+        spending = LedgerSpending(account.queries, account.replayer.catch_up)
     limits = limits_of(settings, state, spending, metrics, log)
     cache = cache_of(settings, state, metrics, lambda: pipeline.ask)
     read_at_scrapes(metrics, Sources(client, cache, log, tracing, audit, account, webhooks))

@@ -38,6 +38,8 @@ class Replayer:
         self._task: asyncio.Task[None] | None = None
         self._orphans_due = 0.0
         self._turn = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+        """The replay that has not begun yet."""
         self.trouble: str | None = None
         """Why records wait in the spool."""
 
@@ -56,13 +58,29 @@ class Replayer:
     async def replay(self) -> None:
         """Everything settled so far, to its end. Raises DatabaseUnavailable, TimeoutError."""
         async with self._turn:
-            self._spool.rotate()
-            for segment in self._spool.waiting():
+            await self._replay()
+
+    async def _replay(self) -> None:
+        self._spool.rotate()
+        for segment in self._spool.waiting():
+            await self._keep(segment)
+        if monotonic() >= self._orphans_due:
+            self._orphans_due = monotonic() + _ORPHANS_SECONDS
+            for segment in self._spool.orphans():
                 await self._keep(segment)
-            if monotonic() >= self._orphans_due:
-                self._orphans_due = monotonic() + _ORPHANS_SECONDS
-                for segment in self._spool.orphans():
-                    await self._keep(segment)
+
+    async def catch_up(self) -> None:
+        """`replay`, shared by all who ask before it begins: each who waits for one that is under way would
+        else have one of its own."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._begin_next())
+            self._next.add_done_callback(_look_at)
+        await asyncio.shield(self._next)
+
+    async def _begin_next(self) -> None:
+        async with self._turn:
+            self._next = None
+            await self._replay()
 
     async def _run(self) -> None:
         wait = _SECONDS
@@ -122,6 +140,12 @@ class Replayer:
         if self.trouble is None:
             self.trouble = type(error).__name__
             self._on_trouble(self.trouble)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Those who asked may all have left."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _read(parts: Iterator[list[bytes]]) -> tuple[list[bytes], list[bytes]] | None:
