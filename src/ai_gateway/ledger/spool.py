@@ -33,6 +33,8 @@ class Spool:
         self._descriptor = -1
         self._written = 0
         self._number = 0
+        self._ended: list[int] = []
+        """Descriptors of segments that are whole, and not yet made durable."""
         self._held: list[bytes] = []
         self.trouble: str | None = None
         """Why records are held in memory: the disk did not take them."""
@@ -58,17 +60,22 @@ class Spool:
             self._hold(line)
 
     def rotate(self) -> None:
-        """Ends the segment in hand, if it has anything, and makes it durable; retries what is held."""
+        """Ends the segment in hand, if it has anything; retries what is held."""
         if self._held:
             self._retry()
         if self._descriptor >= 0 and self._written:
-            os.fdatasync(self._descriptor)
-            os.close(self._descriptor)
+            self._ended.append(self._descriptor)
             self._descriptor, self._written = -1, 0
 
-    def sync(self) -> None:
-        if self._descriptor >= 0:
-            os.fdatasync(self._descriptor)
+    def make_durable(self) -> None:
+        """What has ended is on the disk then. Waits for the disk: not for the event loop's thread, while
+        calls are under way. Raises OSError."""
+        while self._ended:
+            descriptor = self._ended.pop()
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def waiting(self) -> list[Path]:
         """This process's finished segments, oldest first."""
@@ -93,6 +100,7 @@ class Spool:
 
     def close(self) -> None:
         self.rotate()
+        self.make_durable()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._segment(self._number).unlink(missing_ok=True)
@@ -138,12 +146,12 @@ class Spool:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(self._segment(self._number + 1), flags, 0o600)
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._ended.append(self._descriptor)
         self._number += 1
         self._descriptor, self._written = descriptor, 0
 
     def _claim(self) -> Path:
-        own = self._root / f"{int(time() * 1000):012x}-{os.getpid()}"
+        own = self._root / f"{int(time() * 1e6):015x}-{os.getpid()}"
         own.mkdir(parents=True, mode=0o700)
         self._lock = os.open(own / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ai_gateway.ledger.spool import Spool, batches, segments
 
 ROOT = Path(__file__).parents[3]
@@ -111,3 +113,23 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_none_half_written(
     assert read(segment) == [b"%050d" % number for number in range(19)]
     assert segment.stat().st_size == 19 * 51
     assert os.stat(segment).st_mode & 0o077 == 0
+
+
+def test_what_has_ended_is_synced_and_closed_once_and_apart_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    spool = Spool(tmp_path, lost=lambda n: None)
+    spool.append(b"one\n")
+    spool.rotate()
+    assert synced == []
+    spool.append(b"two\n")
+    spool.rotate()
+    spool.make_durable()
+    spool.make_durable()
+    assert len(synced) == 2
+    for descriptor in synced:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    spool.close()
