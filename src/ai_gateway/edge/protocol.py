@@ -222,11 +222,10 @@ class GatewayProtocol(HttpToolsProtocol):
             self._lookout.cancel()
             self._lookout = None
         super().on_message_complete()
-        if self.parser.should_upgrade():
-            # Another protocol takes over.
-            return
-        if self.cycle.response_complete and not self.transport.is_closing():
-            # Refused before all of it had come; the time may have run out in between.
+        cycle = self.cycle
+        refused = cycle and cycle.response_complete and not self.parser.should_upgrade()
+        if refused and not self.transport.is_closing():
+            # Before all of it had come; the time may have run out in between.
             self._begin_to_idle()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
