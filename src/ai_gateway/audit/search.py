@@ -17,6 +17,7 @@ from ai_gateway.model.audit import (
 )
 from ai_gateway.storage.admin_audit import ACTS, content_of
 from ai_gateway.storage.database import Database
+from ai_gateway.storage.sole import is_sole
 from ai_gateway.storage.tables import admin_audit, audit, audit_chains
 
 from .record import canonical
@@ -157,10 +158,8 @@ class AuditSearch:
     async def _let_go_of_some(self, chain: str, oldest: int) -> int:
         own = _of.chain == chain
         async with self._database.write() as connection:
-            if connection.dialect.name == "postgresql":
-                held = text("SELECT pg_try_advisory_xact_lock(:lock)")
-                if not (await connection.execute(held, {"lock": _LOCK})).scalar():
-                    return 0
+            if not await is_sole(connection, _LOCK):
+                return 0
             kept_from = (
                 await connection.execute(select(func.min(_of.seq)).where(own, _of.at >= oldest))
             ).scalar()

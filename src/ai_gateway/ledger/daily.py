@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway.model.usage_report import Scope
 from ai_gateway.storage.database import Database
+from ai_gateway.storage.sole import is_sole
 from ai_gateway.storage.tables import usage_daily, usage_days, usage_hourly
 
 from .sums import DAY_HOURS, SUMS
@@ -82,14 +83,14 @@ async def _make(database: Database, day: int) -> bool:
     turn = randbits(62)
     of = usage_days.c
     async with database.write() as connection:
-        if not await _is_ours(connection):
+        if not await is_sole(connection, _LOCK):
             return False
         await connection.execute(delete(usage_days).where(of.day == day))
         await connection.execute(insert(usage_days).values(day=day, whole=False, turn=turn))
     await _after_all_who_write(database)
     for scope in SCOPES:
         async with database.write() as connection:
-            if not await _is_ours(connection):
+            if not await is_sole(connection, _LOCK):
                 return False
             await _make_scope(connection, scope, day)
     async with database.write() as connection:
@@ -133,13 +134,3 @@ async def _after_all_who_write(database: Database) -> None:
         async with database.write() as connection:
             await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             await connection.execute(text("LOCK TABLE usage_hourly IN SHARE MODE"))
-
-
-async def _is_ours(connection: AsyncConnection) -> bool:
-    """On SQLite the transaction holds the only write lock anyway."""
-    if connection.dialect.name != "postgresql":
-        return True
-    locked = await connection.execute(
-        text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}
-    )
-    return bool(locked.scalar())

@@ -62,7 +62,8 @@ class Replayer:
 
     async def _replay(self) -> None:
         self._spool.rotate()
-        await asyncio.to_thread(self._spool.make_durable)
+        if self._spool.has_ended:
+            await asyncio.to_thread(self._spool.make_durable)
         for segment in self._spool.waiting():
             await self._keep(segment)
         if monotonic() >= self._orphans_due:

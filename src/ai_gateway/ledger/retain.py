@@ -2,10 +2,10 @@
 
 import asyncio
 
-from sqlalchemy import delete, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import delete, select
 
 from ai_gateway.storage.database import Database
+from ai_gateway.storage.sole import is_sole
 from ai_gateway.storage.tables import usage, usage_daily, usage_days, usage_hourly
 
 _CHUNK = 2000
@@ -23,7 +23,7 @@ async def let_go(database: Database, *, days: float, hourly_days: float, now: fl
         old = select(usage.c.id).where(usage.c.id < oldest).limit(_CHUNK)
         while True:
             async with database.write() as connection:
-                if not await _is_ours(connection):
+                if not await is_sole(connection, _LOCK):
                     return gone
                 found = await connection.execute(delete(usage).where(usage.c.id.in_(old)))
             gone += found.rowcount
@@ -34,7 +34,7 @@ async def let_go(database: Database, *, days: float, hourly_days: float, now: fl
         # By whole days, so that a day's sums stay those of its hours.
         oldest_day = int((now - hourly_days * 86400) // 86400)
         async with database.write() as connection:
-            if await _is_ours(connection):
+            if await is_sole(connection, _LOCK):
                 for old in (
                     usage_hourly.c.hour < oldest_day * 24,
                     usage_daily.c.day < oldest_day,
@@ -42,13 +42,3 @@ async def let_go(database: Database, *, days: float, hourly_days: float, now: fl
                 ):
                     await connection.execute(delete(old.left.table).where(old))
     return gone
-
-
-async def _is_ours(connection: AsyncConnection) -> bool:
-    """On SQLite the transaction holds the only write lock anyway."""
-    if connection.dialect.name != "postgresql":
-        return True
-    locked = await connection.execute(
-        text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}
-    )
-    return bool(locked.scalar())

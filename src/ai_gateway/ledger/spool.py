@@ -67,6 +67,11 @@ class Spool:
             self._ended.append(self._descriptor)
             self._descriptor, self._written = -1, 0
 
+    @property
+    def has_ended(self) -> bool:
+        """Something waits to be made durable."""
+        return bool(self._ended)
+
     def make_durable(self) -> None:
         """What has ended is on the disk then. Waits for the disk: not for the event loop's thread, while
         calls are under way. Raises OSError."""
