@@ -20,6 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.shell import typed  # noqa: E402
+
 GATEWAY = "http://127.0.0.1:8080"
 PACKAGES = "python3,python3-venv,git,make,curl,ca-certificates"
 _PATIENCE = 300.0
@@ -50,21 +54,10 @@ class Terminal:
 
     def run(self, command: str) -> str:
         """Raises RuntimeError where the command fails."""
-        assert self._shell.stdin is not None
-        assert self._shell.stdout is not None
-        self._shell.stdin.write(f'{command}\necho "[ended $?]"\n')
-        self._shell.stdin.flush()
-        said = ""
-        for line in self._shell.stdout:
-            ended = re.search(r"\[ended (\d+)\]\n$", line)
-            if ended is None:
-                said += line
-                continue
-            said += line[: ended.start()]
-            if ended[1] != "0":
-                break
-            return said
-        raise RuntimeError(f"{self._name}: {command}\n{said}")
+        status, said = typed(self._shell, command)
+        if status != 0:
+            raise RuntimeError(f"{self._name}: {command}\n{said}")
+        return said
 
     @contextmanager
     def serving(self, command: str) -> Iterator[None]:

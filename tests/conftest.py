@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 
 from tests.figures import figure
-from tests.postgresql import database, postgresql
+from tests.postgresql import database, opened, postgresql
 
 # How long an example takes says how busy the machine is, not whether it holds.
 hypothesis.settings.register_profile(
@@ -14,7 +14,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("gateway")
 
-__all__ = ["database", "figure", "postgresql"]
+__all__ = ["database", "figure", "opened", "postgresql"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,13 +6,16 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+
+from ai_gateway.storage.database import Database, database_url
 
 _numbers = count(1)
 
@@ -122,3 +125,12 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
         return {}
     server: PostgreSQL = request.getfixturevalue("postgresql")
     return {"DATABASE_URL": server.fresh()}
+
+
+@pytest_asyncio.fixture
+async def opened(database: dict[str, str], tmp_path: Path) -> AsyncIterator[Database]:
+    """That database, in its newest form."""
+    found = Database(database_url(database.get("DATABASE_URL"), tmp_path))
+    await found.open()
+    yield found
+    await found.close()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx2 as httpx
+from scripts.shell import typed
 
 from tests.clients.conftest import Process, start_gateway
 
@@ -116,17 +117,9 @@ class Session:
         return text.replace("key_...", self.last_id).replace("sk-gw-...", self.last_key)
 
     def _type(self, command: str) -> tuple[int, str]:
-        assert self._shell.stdin is not None
-        assert self._shell.stdout is not None
-        self._shell.stdin.write(f'{command}\necho "[ended $?]"\n')
-        self._shell.stdin.flush()
-        said = ""
-        for line in self._shell.stdout:
-            ended = re.search(r"\[ended (\d+)\]\n$", line)
-            if ended is not None:
-                return int(ended[1]), said + line[: ended.start()]
-            said += line
-        raise AssertionError(f"the shell ended: {said}")
+        status, said = typed(self._shell, command)
+        assert status is not None, f"the shell ended: {said}"
+        return status, said
 
 
 def has_what_it_needs() -> bool:

@@ -5,22 +5,16 @@ Two replicas as processes of their own, on one Redis.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 
-import redis
 from msgspec import Struct
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import RequestError
 
-from tests.clients.conftest import Process, start_gateway, start_simulator
+from tests.faults.replicas import Replicas, replicas
 from tests.faults.test_cache_replicas import call
 from tests.figures import Figure
-from tests.ports import free_port
-from tests.redis_server import redis_server
-from tests.serving import get
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 WHOLE = json.dumps(
@@ -29,6 +23,7 @@ WHOLE = json.dumps(
 STREAM = WHOLE[:-1] + b', "stream": true, "stream_options": {"include_usage": true}}'
 PLAIN_STREAM = WHOLE[:-1] + b', "stream": true}'
 TOKENS, RATE = 60, 20
+ANSWER = f"answer_tokens={TOKENS}"
 SECONDS = TOKENS / RATE
 """What the provider takes for one answer."""
 
@@ -52,46 +47,8 @@ class Read(Struct):
         return self.times[-1] - self.started
 
 
-class Replicas(Struct):
-    one: Process
-    other: Process
-    simulator: Process
-    state: "redis.Redis"
-
-    async def asked(self) -> int:
-        return len(json.loads((await get(self.simulator.url + "/v1/simulator/calls")).body))
-
-    def copies(self) -> int:
-        return len(self.state.keys("gw:live:*"))  # pyright: ignore
-
-
-@asynccontextmanager
-async def replicas(directory: Path, *options: str) -> AsyncGenerator[Replicas, None]:
-    with redis_server() as server:
-        simulator = start_simulator(
-            directory, free_port(), "keep_calls=10000", f"answer_tokens={TOKENS}", *options
-        )
-        running: list[Process] = []
-        host, port = server.address.split(":")
-        try:
-            running += [
-                await asyncio.to_thread(
-                    start_gateway,
-                    directory,
-                    OPENAI_API_KEY="sk-simulated",
-                    OPENAI_BASE_URL=f"{simulator.url}/v1",
-                    DATA_DIR=str(directory / name),
-                    REDIS_ADDR=server.address,
-                )
-                for name in ("one", "other")
-            ]
-            state = redis.Redis(host=host, port=int(port))
-            yield Replicas(running[0], running[1], simulator, state)
-        finally:
-            for process in running:
-                process.process.kill()
-                process.process.wait()
-            simulator.stop()
+def copied(both: Replicas) -> int:
+    return len(both.state.keys("gw:live:*"))  # pyright: ignore
 
 
 async def read(client: Client, url: str, path: str = CHAT, body: bytes = STREAM) -> Read:
@@ -119,15 +76,15 @@ async def test_a_late_caller_of_another_replica_gets_what_has_come_and_then_foll
     tmp_path: Path, figure: Figure
 ) -> None:
     async with (
-        replicas(tmp_path, f"tokens_per_second={RATE}") as both,
+        replicas(tmp_path, ANSWER, f"tokens_per_second={RATE}") as both,
         ClientBuilder().build() as client,
     ):
         leading = asyncio.create_task(read(client, both.one.url))
         await asyncio.sleep(SECONDS / 2)
-        unwatched = both.copies()
+        unwatched = copied(both)
         late = await asyncio.gather(*(read(client, both.other.url) for _ in range(20)))
         leader = await leading
-        asked, copies = await both.asked(), both.copies()
+        asked, copies = await both.asked(), copied(both)
     first, last = max(one.first for one in late), min(one.last for one in late)
     figure(
         "a stream joined halfway from another replica:",
@@ -144,7 +101,7 @@ async def test_a_late_caller_of_another_replica_gets_what_has_come_and_then_foll
 
 async def test_it_is_followed_in_another_dialect_too(tmp_path: Path) -> None:
     async with (
-        replicas(tmp_path, f"tokens_per_second={RATE}") as both,
+        replicas(tmp_path, ANSWER, f"tokens_per_second={RATE}") as both,
         ClientBuilder().build() as client,
     ):
         leading = asyncio.create_task(read(client, both.one.url))
@@ -161,7 +118,7 @@ async def test_with_the_asker_killed_before_the_first_byte_no_waiting_stream_not
     tmp_path: Path, figure: Figure
 ) -> None:
     async with (
-        replicas(tmp_path, "first_token_ms=3000") as both,
+        replicas(tmp_path, ANSWER, "first_token_ms=3000") as both,
         ClientBuilder().build() as client,
     ):
         leading = asyncio.create_task(read(client, both.one.url))
@@ -184,7 +141,7 @@ async def test_with_the_asker_killed_mid_stream_those_who_follow_are_told_and_ot
     tmp_path: Path, figure: Figure
 ) -> None:
     async with (
-        replicas(tmp_path, f"tokens_per_second={RATE}") as both,
+        replicas(tmp_path, ANSWER, f"tokens_per_second={RATE}") as both,
         ClientBuilder().build() as client,
     ):
         leading = asyncio.create_task(read(client, both.one.url))

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import func, select, text
 
 from ai_gateway.ledger import sums
@@ -17,21 +15,13 @@ from ai_gateway.ledger.daily import sum_up, whole_days
 from ai_gateway.ledger.query import LedgerQueries
 from ai_gateway.ledger.store import keep
 from ai_gateway.model.usage_report import Grouping, UsageReport
-from ai_gateway.storage.database import Database, database_url
+from ai_gateway.storage.database import Database
 from ai_gateway.storage.tables import usage_daily, usage_hourly
 from tests.integration.test_storage import whole
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = FIRST + timedelta(days=9, hours=7)
 DAY = int(FIRST.timestamp()) // 86400
-
-
-@pytest_asyncio.fixture
-async def opened(database: dict[str, str], tmp_path: Path) -> AsyncIterator[Database]:
-    found = Database(database_url(database.get("DATABASE_URL"), tmp_path))
-    await found.open()
-    yield found
-    await found.close()
 
 
 def some(count: int, first: datetime, last: datetime, seed: int = 1) -> list[dict[str, Any]]:

@@ -1,32 +1,21 @@
 """What the dashboard asks of the ledger: sums by anything, percentiles, calls by what no index knows."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from msgspec.json import encode
 
 from ai_gateway.ledger import calls
 from ai_gateway.ledger.latency import SAMPLE, LatencyFilter
 from ai_gateway.ledger.query import CallFilter, LedgerQueries
 from ai_gateway.ledger.record import UsageRecord
-from ai_gateway.storage.database import Database, database_url
+from ai_gateway.storage.database import Database
 from tests.integration.test_admin import ADMIN
 from tests.serving import ask, serving
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-
-
-@pytest_asyncio.fixture
-async def opened(database: dict[str, str], tmp_path: Path) -> AsyncIterator[Database]:
-    found = Database(database_url(database.get("DATABASE_URL"), tmp_path))
-    await found.open()
-    yield found
-    await found.close()
 
 
 def record(number: int, at: datetime = NOON, **more: Any) -> UsageRecord:

@@ -2,28 +2,18 @@
 
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ai_gateway.ledger.query import LedgerQueries
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.storage.database import Database, database_url
-
-
-@pytest_asyncio.fixture
-async def opened(database: dict[str, str], tmp_path: Path) -> AsyncIterator[Database]:
-    found = Database(database_url(database.get("DATABASE_URL"), tmp_path))
-    await found.open()
-    yield found
-    await found.close()
 
 
 async def test_the_migrations_make_the_declared_tables(opened: Database) -> None:

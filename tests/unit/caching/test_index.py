@@ -6,11 +6,10 @@ import pytest
 from ai_gateway.caching.semantic.index import SEARCHED_IN_FULL, Item, VectorIndex, unit
 from ai_gateway.caching.semantic.semantic import learn, needed
 
-RANDOM = np.random.default_rng(7)
-
 
 def vectors(count: int, dimensions: int = 16) -> list[np.ndarray]:
-    return [unit(row) for row in RANDOM.normal(size=(count, dimensions))]
+    """The same every time, whichever tests ran before: the search among many is approximate."""
+    return [unit(row) for row in np.random.default_rng(7).normal(size=(count, dimensions))]
 
 
 def filled(count: int, capacity: int = 10_000) -> tuple[VectorIndex, list[np.ndarray]]:
@@ -24,16 +23,11 @@ def filled(count: int, capacity: int = 10_000) -> tuple[VectorIndex, list[np.nda
 @pytest.mark.parametrize("count", [1, 5, 300, SEARCHED_IN_FULL, SEARCHED_IN_FULL + 1, 3000])
 def test_a_vector_is_its_own_nearest(count: int) -> None:
     index, rows = filled(count)
-    missed = 0
     for number in range(0, count, max(1, count // 50)):
         nearest = index.nearest(b"g", rows[number], 1)[0]
-        if nearest.item.key != f"k{number}":
-            missed += 1
-            continue
+        assert nearest.item.key == f"k{number}"
         # 16 components of 8 bits each; over the hundreds of a real one the error is below 0.001.
         assert nearest.similarity == pytest.approx(1.0, abs=4e-3)
-    # Beyond what is searched in full the search is approximate.
-    assert missed <= (1 if count > SEARCHED_IN_FULL else 0)
 
 
 @pytest.mark.parametrize("count", [40, SEARCHED_IN_FULL + 200])
