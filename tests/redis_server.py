@@ -53,6 +53,8 @@ class RedisServer:
                 socket.create_connection(("127.0.0.1", self.port), 0.2).close()
                 return
             except OSError:
+                ended = self.process.poll()
+                assert ended is None, f"redis-server ended with {ended} on port {self.port}"
                 time.sleep(0.01)
         raise AssertionError("redis-server did not start")
 
