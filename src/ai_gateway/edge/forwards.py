@@ -20,8 +20,9 @@ from ai_gateway.telemetry.metrics import Metrics
 from .asgi import Receive, Scope, Send
 from .body import CallerLeft
 from .calls import joined, request_id_of
+from .head import account, pairs
 from .last_resort import LastResort, shutting_down
-from .reply import AsgiReply, account
+from .reply import AsgiReply
 from .uploads import FormUpload, JsonUpload, RawUpload
 
 Body = Literal["form", "json", "any"]
@@ -92,7 +93,7 @@ class ForwardAsgiReply:
 
     async def start(self, outcome: Outcome, headers: Headers) -> None:
         self._begun = True
-        head = [*account(outcome), *headers]
+        head = [*pairs(account(outcome)), *headers]
         await self._send({"type": "http.response.start", "status": outcome.status, "headers": head})
 
     async def piece(self, data: bytes) -> None:

@@ -16,16 +16,15 @@ Conflicting or repeated `Content-Length` and `Transfer-Encoding` are refused by 
 
 import asyncio
 import os
+import re
 import resource
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ai_gateway.model.carrier import Carrier
 
@@ -66,30 +65,8 @@ _NOT_HTTP = (
 _RESERVE = 4
 """One part in so many of the files that may be open is left for providers' connections and the rest."""
 _OFFERS = (b"upgrade", b"http2-settings")
-
-
-Lines = list[tuple[bytes, bytes]]
-"""Headers, by their names in lower case."""
-
-
-def _head(cycle: RequestResponseCycle, status: int, headers: Lines) -> list[bytes]:
-    """All of it but the empty line."""
-    lines = [STATUS_LINE[status]]
-    for name, value in cycle.default_headers:
-        lines += (name, b": ", value, b"\r\n")
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    if not cycle.keep_alive:
-        lines.append(b"connection: close\r\n")
-    return lines
-
-
-def _complete(cycle: RequestResponseCycle) -> None:
-    cycle.response_complete = True
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
+_PATH_ALONE = re.compile(rb"/[!-\"$->@-~]*")
+"""A request's target that is nothing else: printable, no `?` and no `#`."""
 
 
 def _is_near_the_limit(transport: asyncio.Transport) -> bool:
@@ -111,10 +88,13 @@ class GatewayProtocol(HttpToolsProtocol):
     """Of the call in hand, while its caller's leaving matters to it."""
     _idle_since = 0.0
     """When the last request and its answer were complete, by the loop's clock."""
+    app: Any
     url: bytes
     _in_head = False
-    _head_bytes = 0
-    """What the lines of the head came to, as far as they have been parsed."""
+    _came = 0
+    """The bytes of the piece in hand."""
+    _head_at_most = 0
+    """The bytes of the pieces in which the head in hand came, which may hold more than the head."""
     _unended_bytes = 0
     """What came without ending the head: an endless line is never parsed as one."""
     _incomplete = True
@@ -125,6 +105,8 @@ class GatewayProtocol(HttpToolsProtocol):
     _stuck: asyncio.TimerHandle | None = None
     _declined = False
     """The head in hand offers an upgrade that is not taken."""
+    _upgrading = False
+    """It asks for a WebSocket."""
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -139,13 +121,16 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._heard = True
+        self._came = came = len(data)
         was_in_head = self._in_head
+        if was_in_head:
+            self._head_at_most += came
         self._parse(data)
         if self._incomplete and not self._refused:
             if self._in_head:
                 if was_in_head:
-                    self._unended_bytes += len(data)
-                if max(self._head_bytes, self._unended_bytes) > MAX_HEAD_BYTES:
+                    self._unended_bytes += came
+                if self._unended_bytes > MAX_HEAD_BYTES or self._head_is_too_large():
                     self._refuse(*_TOO_LARGE)
                     return
             if self._lookout is None:
@@ -177,22 +162,26 @@ class GatewayProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._parse(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["gateway.connection"] = self  # type: ignore[typeddict-unknown-key]
-        self._head_bytes = self._unended_bytes = 0
-        self._in_head = self._incomplete = True
-        self._declined = False
+    def _head_is_too_large(self) -> bool:
+        """As far as it has been parsed."""
+        if self._head_at_most <= MAX_HEAD_BYTES:
+            return False
+        return len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES
 
-    def on_url(self, url: bytes) -> None:
-        self._head_bytes += len(url)
-        self.url += url
+    # In place of uvicorn's own from here on, which would be another call for each: what a request
+    # brings is looked at once.
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head_at_most, self._unended_bytes = self._came, 0
+        self._in_head = self._incomplete = True
+        self._declined = self._upgrading = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # In place of uvicorn's own, which would be another call for each header.
         if not self._in_head:
             return
-        self._head_bytes += len(name) + len(value)
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -200,19 +189,71 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+        parser = self.parser
+        if self._head_is_too_large() or len(self.headers) > MAX_HEADERS:
             self._refuse(*_TOO_LARGE)
             return
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self._declined = self.parser.get_method() != b"CONNECT"
-            if self._declined:
+        method = parser.get_method()
+        self.scope = scope = self._scope(method)
+        if parser.should_upgrade():
+            self._upgrading = self._should_upgrade()
+            self._declined = not self._upgrading and method != b"CONNECT"
+            if self._upgrading or self._declined:
                 return
-        super().on_headers_complete()
-        self.scope["gateway.cycle"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        before = self.cycle
+        version = scope["http_version"]
+        cycle = self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope["gateway.connection"] = self
+        scope["gateway.cycle"] = cycle
+        if not before or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            # One call after the other, however many have been sent.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _scope(self, method: bytes) -> Any:
+        """ASGI's dictionary. Raises HttpParserInvalidURLError."""
+        url, query = self.url, b""
+        if _PATH_ALONE.fullmatch(url) is None:
+            parsed = httptools.parse_url(url)
+            url, query = parsed.path, parsed.query or b""
+        path = url.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": self.parser.get_http_version(),
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": self.headers,
+            "method": method.decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url,
+            "query_string": query,
+        }
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
+        cycle = self.cycle
+        if self._refused or self._upgrading or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         if self._refused or self._declined:
@@ -221,11 +262,14 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._lookout is not None:
             self._lookout.cancel()
             self._lookout = None
-        super().on_message_complete()
+        if self._upgrading:
+            return
         cycle = self.cycle
-        refused = cycle and cycle.response_complete and not self.parser.should_upgrade()
-        if refused and not self.transport.is_closing():
-            # Before all of it had come; the time may have run out in between.
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+        elif not self.transport.is_closing():
+            # Refused before all of it had come; the time may have run out in between.
             self._begin_to_idle()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -284,45 +328,6 @@ class GatewayProtocol(HttpToolsProtocol):
             self._stuck.cancel()
             self._stuck = None
         super().resume_writing()
-
-    @staticmethod
-    def answer(cycle: RequestResponseCycle, status: int, headers: Lines, body: bytes) -> None:
-        """A whole answer in one write, where ASGI's two messages would make two.
-
-        Names and values must be fit for a head; ours are made by `reply.py`.
-        """
-        if cycle.disconnected or cycle.response_started:
-            return
-        head = _head(cycle, status, headers)
-        head += (b"\r\n", body)
-        cycle.transport.write(b"".join(head))
-        cycle.response_started = True
-        _complete(cycle)
-
-    @staticmethod
-    def begin(cycle: RequestResponseCycle, headers: Lines) -> None:
-        """The head of a stream (status 200), whose pieces follow by `piece`, then `end`."""
-        if cycle.disconnected or cycle.response_started:
-            return
-        head = _head(cycle, 200, headers)
-        head.append(b"transfer-encoding: chunked\r\n\r\n")
-        cycle.transport.write(b"".join(head))
-        cycle.response_started = cycle.chunked_encoding = True
-        cycle.waiting_for_100_continue = False
-
-    @staticmethod
-    async def piece(cycle: RequestResponseCycle, data: bytes) -> None:
-        """Waits while the caller does not read."""
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
-        if data and not cycle.disconnected:
-            cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-
-    @staticmethod
-    def end(cycle: RequestResponseCycle) -> None:
-        if not cycle.disconnected and not cycle.response_complete:
-            cycle.transport.write(b"0\r\n\r\n")
-            _complete(cycle)
 
     def _look_out(self) -> None:
         self._heard = False

@@ -31,8 +31,8 @@ from ai_gateway.telemetry.metrics import Metrics
 
 from .asgi import Receive, Scope, Send
 from .calls import CallRoute, caller_timeout, joined, new_request_id
+from .head import account, pairs
 from .last_resort import LastResort
-from .reply import account
 
 _MOST_AT_ONCE = 64
 _KEY_PROTOCOL = "openai-insecure-api-key."
@@ -128,7 +128,7 @@ class WebSocketReply:
 
 
 def _told(outcome: Outcome) -> dict[str, str]:
-    return {name.decode(): value.decode("latin-1") for name, value in account(outcome)}
+    return {name.decode(): value.decode() for name, value in pairs(account(outcome))}
 
 
 class WebSocketEndpoint:
