@@ -5,7 +5,7 @@ pieces are here), or raises `Failed`; only what came of it is handed on, so that
 target can still take its place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time
 
 from msgspec import Struct, structs
@@ -16,7 +16,7 @@ from ai_gateway.dialects.dialect import BadAnswer
 from ai_gateway.dialects.exchange import Converted, Exchange
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
 from ai_gateway.model.call import Attempt, Outcome, Request
-from ai_gateway.model.trace import Trace, new_span_id, trace_headers
+from ai_gateway.model.trace import new_span_id, trace_headers
 from ai_gateway.routing.destinations import Destination
 from ai_gateway.routing.keys import Door
 from ai_gateway.routing.quota import tells_quota, until_refill
@@ -43,59 +43,50 @@ class Full(Exception):
     """The target has as many calls under way as it carries."""
 
 
-class Asking:
-    """What is held while a target is asked: a place in its breaker and among its calls under way.
+class Asking(Struct, eq=False):
+    """What is held while a target is asked: a place in its breaker and among its calls under way (the
+    place among them is taken by who makes it).
 
-    Ended exactly once by `succeed`, `fail` or `leave`.
+    Ended exactly once by `answered`, `streamed`, `broke`, `failed` or `leave`.
     """
 
-    __slots__ = ("_clock", "_era", "_open", "attempt", "candidate", "door", "lost", "started")
-
-    def __init__(
-        self, candidate: Candidate, door: Door, era: int, clock: Callable[[], float], now: float
-    ) -> None:
-        self.candidate = candidate
-        self.door = door
-        self.started = now
-        self._clock = clock
-        self._era = era
-        self._open = True
-        self.attempt = Attempt(
-            target=candidate.destination.target, started=now, credential=door.key.number
-        )
-        self.lost: list[tuple[Attempt, Destination]] = []
-        """What was asked beside it and cancelled."""
-        candidate.destination.vitals.in_flight += 1
+    destination: Destination
+    door: Door
+    attempt: Attempt
+    era: int
+    """Of the breaker, when it was entered."""
+    clock: Callable[[], float]
+    lost: list[tuple[Attempt, Destination]] = []
+    """What was asked beside it and cancelled."""
+    open: bool = True
 
     @property
-    def destination(self) -> Destination:
-        return self.candidate.destination
+    def started(self) -> float:
+        return self.attempt.started
 
     def began(self) -> None:
         """A stream's first piece is here, which proves the provider well; it may break later."""
-        now = self._clock()
+        now = self.clock()
         vitals = self.destination.vitals
-        vitals.breaker.began(now, self._era)
+        vitals.breaker.began(now, self.era)
         vitals.speed.began(now - self.started, now)
 
     def answered(self, tokens: int) -> None:
-        """A whole answer is here."""
-        now = self._clock()
-        vitals = self.destination.vitals
-        vitals.breaker.succeeded(now, self._era)
-        vitals.note(now, failed=False)
-        seconds = now - self.started
-        vitals.speed.answered(seconds, tokens, now)
-        vitals.told_tokens(tokens)
+        """A whole answer is here, after the attempt's seconds."""
+        attempt, vitals = self.attempt, self.destination.vitals
+        started, seconds = attempt.started, attempt.seconds
+        now = started + seconds
+        vitals.breaker.succeeded(now, self.era)
+        vitals.answered(seconds, tokens, now)
         if vitals.limiter is not None:
-            vitals.limiter.answered(self.started, seconds, tokens, now)
+            vitals.limiter.answered(started, seconds, tokens, now)
         self._end()
 
     def streamed(self, tokens: int, seconds: float) -> None:
         """A stream that began has ended well, after so many seconds of waiting for its tokens."""
-        now = self._clock()
+        now = self.clock()
         vitals = self.destination.vitals
-        vitals.breaker.ended(self._era)
+        vitals.breaker.ended(self.era)
         vitals.note(now, failed=False)
         vitals.speed.streamed(seconds, tokens, now)
         vitals.told_tokens(tokens)
@@ -105,9 +96,9 @@ class Asking:
 
     def broke(self, label: str) -> None:
         """A stream that began was cut, through the provider's fault."""
-        now = self._clock()
+        now = self.clock()
         vitals = self.destination.vitals
-        vitals.breaker.broke(now, self._era)
+        vitals.breaker.broke(now, self.era)
         vitals.note(now, failed=True)
         if vitals.limiter is not None and label == "timeout":
             vitals.limiter.overloaded(self.started, now)
@@ -115,19 +106,19 @@ class Asking:
         self._end()
 
     def failed(self, failure: Failed) -> None:
-        now = self._clock()
+        now = self.clock()
         vitals = self.destination.vitals
         breaker = vitals.breaker
         match failure.health:
             case "good":
-                breaker.succeeded(now, self._era)
+                breaker.succeeded(now, self.era)
             case "unknown":
-                breaker.left(self._era)
+                breaker.left(self.era)
             case "failed":
-                breaker.failed(now, self._era)
+                breaker.failed(now, self.era)
                 vitals.note(now, failed=True)
             case "connect":
-                breaker.failed(now, self._era, connect=True)
+                breaker.failed(now, self.era, connect=True)
                 vitals.note(now, failed=True)
         if vitals.limiter is not None and (
             failure.status in _OVERLOADED
@@ -144,14 +135,14 @@ class Asking:
 
     def leave(self) -> None:
         """It tells nothing of the provider: the caller left, or another target was quicker."""
-        if self._open:
-            self.destination.vitals.breaker.left(self._era)
+        if self.open:
+            self.destination.vitals.breaker.left(self.era)
             self.attempt.error = "cancelled"
             self._end()
 
     def _end(self) -> None:
-        if self._open:
-            self._open = False
+        if self.open:
+            self.open = False
             vitals = self.destination.vitals
             vitals.in_flight -= 1
             if vitals.limiter is not None:
@@ -203,25 +194,30 @@ class Asker:
         """`waited`: for its place. Raises Failed, Shut, Full, and GatewayError where the target's dialect
         cannot express the call."""
         destination = candidate.destination
+        vitals, target = destination.vitals, destination.target
         rendered = exchange.request(destination.dialect, destination.render)
         now = self._clock()
-        limiter = destination.vitals.limiter
+        limiter = vitals.limiter
         if limiter is not None and not limiter.enter(waited=waited):
             raise Full
-        era = destination.vitals.breaker.enter(now)
+        era = vitals.breaker.enter(now)
         if not era:
             if limiter is not None:
                 limiter.leave()
             raise Shut
         door = destination.doors.pick(now)
-        asking = Asking(candidate, door, era, self._clock, now)
-        outcome.attempts.append(asking.attempt)
-        outcome.target = destination.target
+        attempt = Attempt(target=target, started=now, credential=door.key.number)
+        asking = Asking(destination, door, attempt, era, self._clock)
+        vitals.in_flight += 1
+        outcome.attempts.append(attempt)
+        outcome.target = target
         outcome.provider_dialect = destination.dialect
         where = door.stream_address if exchange.stream else door.address
         headers = _forwarded(destination, outcome.request) if destination.forwarded else ()
-        if outcome.trace is not None:
-            headers = (*headers, *_traced(outcome.trace, asking.attempt))
+        trace = outcome.trace
+        if trace is not None and target.provider in trace.told:
+            attempt.span_id = new_span_id()
+            headers += trace_headers(trace, attempt.span_id)
         request = UpstreamRequest(
             address=where,
             body=rendered.body,
@@ -242,7 +238,7 @@ class Asker:
             except BadAnswer as bad:
                 raise from_bad_answer(str(bad), destination) from None
         except Failed as failure:
-            failure.attempt = asking.attempt
+            failure.attempt = attempt
             asking.failed(failure)
             raise
         except BaseException:
@@ -257,20 +253,22 @@ class Asker:
         notes: tuple[str, ...],
         outcome: Outcome,
     ) -> Whole:
-        destination = asking.destination
+        attempt = asking.attempt
         try:
             answer = await self._client.fetch(request)
         finally:
-            asking.attempt.seconds = self._clock() - asking.started
+            attempt.seconds = self._clock() - attempt.started
+        headers, body = answer.headers, answer.body
         if answer.status != 200:
-            self._note_quota(answer, asking)
-            raise self._refused(answer, answer.body, asking, outcome)
-        asking.attempt.status = 200
-        require_text(answer.body)
-        converted = exchange.answer(destination.dialect, answer.body)
-        self._note_quota(answer, asking)
-        asking.answered(0 if converted.usage is None else converted.usage.output_tokens)
-        return Whole(asking, converted, notes + converted.notes, _request_id(answer))
+            self._note_quota(headers, asking)
+            raise self._refused(answer, body, asking, outcome)
+        attempt.status = 200
+        require_text(body)
+        converted = exchange.answer(asking.destination.dialect, body)
+        self._note_quota(headers, asking)
+        usage = converted.usage
+        asking.answered(0 if usage is None else usage.output_tokens)
+        return Whole(asking, converted, notes + converted.notes, _request_id(headers))
 
     async def _open(
         self,
@@ -287,7 +285,7 @@ class Asker:
             try:
                 await stream.open()
                 if stream.status != 200:
-                    self._note_quota(stream, asking)
+                    self._note_quota(stream.headers, asking)
                     body = await stream.read_all(_LARGEST_ERROR)
                     raise self._refused(stream, body, asking, outcome)
                 kind = PROVIDER_DIALECTS[destination.dialect].stream_type
@@ -304,9 +302,9 @@ class Asker:
             stream.close()
             raise
         asking.attempt.status = 200
-        self._note_quota(stream, asking)
+        self._note_quota(stream.headers, asking)
         asking.began()
-        return Flow(asking, stream, bridge, first, ended, notes, _request_id(stream))
+        return Flow(asking, stream, bridge, first, ended, notes, _request_id(stream.headers))
 
     def _refused(
         self, answer: UpstreamAnswer | UpstreamStream, body: bytes, asking: Asking, outcome: Outcome
@@ -321,8 +319,7 @@ class Asker:
             time(),
         )
 
-    def _note_quota(self, answer: UpstreamAnswer | UpstreamStream, asking: Asking) -> None:
-        headers = answer.headers
+    def _note_quota(self, headers: Mapping[bytes, bytes], asking: Asking) -> None:
         if not tells_quota(headers):
             return
         asking.door.rest.told(headers, time())
@@ -358,13 +355,6 @@ def _forwarded(destination: Destination, request: Request) -> tuple[tuple[bytes,
     )
 
 
-def _traced(trace: Trace, attempt: Attempt) -> tuple[tuple[bytes, bytes], ...]:
-    if attempt.target.provider not in trace.told:
-        return ()
-    attempt.span_id = new_span_id()
-    return trace_headers(trace, attempt.span_id)
-
-
-def _request_id(answer: UpstreamAnswer | UpstreamStream) -> str | None:
-    value = answer.header(b"x-request-id") or answer.header(b"request-id")
-    return value[:128] if value else None
+def _request_id(headers: Mapping[bytes, bytes]) -> str | None:
+    value = headers.get(b"x-request-id") or headers.get(b"request-id")
+    return value[:128].decode("latin-1") if value else None

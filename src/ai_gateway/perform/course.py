@@ -1,5 +1,7 @@
 """How the attempts of one call went so far, and what they come to."""
 
+from msgspec import Struct
+
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.route import Route
 from ai_gateway.routing.router import Plan
@@ -9,38 +11,25 @@ from .attempt import Flow, Whole
 from .failure import Failed
 
 
-class Course:
+class Course(Struct, eq=False):
     """How the attempts of one call went so far."""
 
-    __slots__ = (
-        "again",
-        "deadline",
-        "full",
-        "hedged",
-        "last",
-        "refused",
-        "settled",
-        "spare",
-        "too_long_for",
-    )
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.last: Failed | None = None
-        self.refused: GatewayError | None = None
-        """The first target's dialect could not express the call."""
-        self.again: list[tuple[Candidate, Failed]] = []
-        """May be asked once more."""
-        self.full: list[Candidate] = []
-        """Had no place for one call more."""
-        self.settled = False
-        """The last failure would be any other target's too."""
-        self.too_long_for: int | None = None
-        """The call did not fit a context window of so many tokens."""
-        self.spare: Whole | Flow | None = None
-        """An answer for when nobody gives a better one."""
-        self.hedged = False
-        """A second target was asked beside the first."""
+    deadline: float
+    last: Failed | None = None
+    refused: GatewayError | None = None
+    """The first target's dialect could not express the call."""
+    again: list[tuple[Candidate, Failed]] = []
+    """May be asked once more."""
+    full: list[Candidate] = []
+    """Had no place for one call more."""
+    settled: bool = False
+    """The last failure would be any other target's too."""
+    too_long_for: int | None = None
+    """The call did not fit a context window of so many tokens."""
+    spare: Whole | Flow | None = None
+    """An answer for when nobody gives a better one."""
+    hedged: bool = False
+    """A second target was asked beside the first."""
 
     def keeps(self, won: Whole | Flow, route: Route) -> bool:
         """Whether to ask on: a filter stopped the answer, and another target may give a whole one."""

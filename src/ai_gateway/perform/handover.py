@@ -91,17 +91,16 @@ def estimate_account(
 def price(outcome: Outcome, asking: Asking) -> None:
     """The answer's own price, as the provider tells it where it is known to tell the truth, and what is known of what was asked in vain beside it: a target that was
     cancelled has read the prompt, by its own count about as many tokens as the one that answered."""
-    facts = asking.destination.facts
-    told = outcome.usage.told_cost
-    if facts.tells_cost and told is not None:
-        cost = told
+    facts, usage = asking.destination.facts, outcome.usage
+    if facts.tells_cost and usage.told_cost is not None:
+        cost = usage.told_cost
     elif facts.prices is not None:
-        cost = cost_of(outcome.usage, facts.prices)
+        cost = cost_of(usage, facts.prices)
     else:
         return
     for attempt, destination in asking.lost:
         if attempt.cost is None and destination.facts.prices is not None:
-            read = Usage(input_tokens=outcome.usage.input_tokens)
+            read = Usage(input_tokens=usage.input_tokens)
             attempt.cost = cost_of(read, destination.facts.prices)
         cost += attempt.cost or 0
     outcome.cost = cost

@@ -232,13 +232,15 @@ class Performer:
 
     def _given(self, exchange: Exchange, route: Route, left: float, outcome: Outcome) -> Given:
         own = route.attempt_timeout
-        full = self._timeouts.first_byte if exchange.stream else self._timeouts.total
-        if own is not None:
-            full = min(full, own)
-        patient = outcome.request.timeout is None or left >= full
+        patient = outcome.request.timeout is None or left >= self._full(exchange, own)
         if exchange.stream:
             return Given(left, own, patient)
         return Given(left if own is None else min(left, own), None, patient)
+
+    def _full(self, exchange: Exchange, own: float | None) -> float:
+        """The time that the operator gives an attempt."""
+        full = self._timeouts.first_byte if exchange.stream else self._timeouts.total
+        return full if own is None else min(full, own)
 
     def _is_hopeless(self, candidate: Candidate, course: Course, wait: float) -> bool:
         """Asking it now, after an attempt that failed, could not end well."""

@@ -57,6 +57,7 @@ class Breaker:
         "_cuts_among",
         "_cuts_since",
         "_good",
+        "_good_before",
         "_goods",
         "_on_change",
         "_open_seconds",
@@ -94,6 +95,8 @@ class Breaker:
         self._passed = 0
         self._second = 0
         self._good = self._bad = 0
+        self._good_before = 0
+        """How many were good as this second began; what came since joins `_goods` when it is over."""
         self._goods = [0] * WINDOW_SECONDS
         self._bads = [0] * WINDOW_SECONDS
 
@@ -133,8 +136,8 @@ class Breaker:
             return
         self._connects = self._row = 0
         self._cuts_among += 1
-        self._advance(now)
-        self._goods[self._second % WINDOW_SECONDS] += 1
+        if int(now) != self._second:
+            self._advance(int(now))
         self._good += 1
         if self.state == "half-open":
             self._probes = max(0, self._probes - 1)
@@ -145,7 +148,7 @@ class Breaker:
     def failed(self, now: float, era: int, *, connect: bool = False) -> None:
         if era != self.era:
             return
-        self._advance(now)
+        self._advance(int(now))
         self._bads[self._second % WINDOW_SECONDS] += 1
         self._bad += 1
         self._connects = self._connects + 1 if connect else 0
@@ -163,12 +166,10 @@ class Breaker:
         """A stream that began failed after all: it was cut."""
         if era != self.era:
             return
-        self._advance(now)
-        slot = self._second % WINDOW_SECONDS
-        self._bads[slot] += 1
+        self._advance(int(now))
+        self._bads[self._second % WINDOW_SECONDS] += 1
         self._bad += 1
         if self._good > 0:
-            self._goods[slot] -= 1
             self._good -= 1
         # Streams that begin well say nothing against a row of those that end badly.
         if self._cuts == 0 or now - self._cuts_since >= WINDOW_SECONDS:
@@ -233,7 +234,7 @@ class Breaker:
     def _close(self, why: Why = "recovered") -> None:
         self._open_seconds = FIRST_OPEN_SECONDS
         self._probes = self._passed = self._connects = self._row = self._cuts = 0
-        self._good = self._bad = 0
+        self._good = self._bad = self._good_before = 0
         self._goods = [0] * WINDOW_SECONDS
         self._bads = [0] * WINDOW_SECONDS
         self._become("closed", None, why)
@@ -246,11 +247,11 @@ class Breaker:
         if self._on_change is not None:
             self._on_change(self, before, why or cause or "recovered")
 
-    def _advance(self, now: float) -> None:
+    def _advance(self, second: int) -> None:
         """Forgets what is older than the window."""
-        second = int(now)
         if second == self._second:
             return
+        self._goods[self._second % WINDOW_SECONDS] = self._good - self._good_before
         for old in range(max(self._second + 1, second - WINDOW_SECONDS + 1), second + 1):
             slot = old % WINDOW_SECONDS
             self._good -= self._goods[slot]
@@ -259,3 +260,4 @@ class Breaker:
         self._second = second
         if self._good < 0:
             self._good = 0
+        self._good_before = self._good

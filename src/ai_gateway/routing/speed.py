@@ -4,6 +4,7 @@ A peak-EWMA (as in Finagle): a worse sample counts at once, better ones bring th
 and it fades while nobody asks, so that what was slow is tried again.
 """
 
+from collections import deque
 from math import exp
 
 _TAU = 5.0
@@ -13,6 +14,8 @@ _START_TOKENS = 50
 look slow for each token."""
 _KEPT = 128
 _LEAST_FOR_TAIL = 20
+_TAIL_HOLDS = 8
+"""Answers for which a tail that was worked out is taken as it is."""
 
 
 class PeakEwma:
@@ -24,12 +27,10 @@ class PeakEwma:
         self.known = False
 
     def observe(self, sample: float, now: float) -> None:
-        faded = self._value * exp((self._at - now) / _TAU) if self.known else 0.0
-        if sample >= self._value or not self.known:
-            self._value = sample
-        else:
+        if sample < self._value:
             # As fading makes room, the sample fills it.
-            self._value = faded + sample * (1 - exp((self._at - now) / _TAU))
+            sample += (self._value - sample) * exp((self._at - now) / _TAU)
+        self._value = sample
         self._at = now
         self.known = True
 
@@ -40,15 +41,17 @@ class PeakEwma:
 class Speed:
     """Of one provider's model. Seconds, by the path's clock."""
 
-    __slots__ = ("_first", "_next", "_per_token", "_samples", "_tail", "_whole", "quickest")
+    __slots__ = ("_first", "_heard", "_per_token", "_samples", "_tail", "_tail_due", "_whole", "quickest")  # fmt: skip
 
     def __init__(self) -> None:
         self._first = PeakEwma()
         self._per_token = PeakEwma()
         self._whole = PeakEwma()
-        self._samples: list[float] = []
-        self._next = 0
-        self._tail: float | None = None
+        self._samples: deque[float] = deque(maxlen=_KEPT)
+        self._heard = 0
+        self._tail = 0.0
+        self._tail_due = 0
+        """Of how many answers heard it is worked out anew."""
         self.quickest = 0.0
         """The least time until an answer (or first token) of late; 0 while unknown."""
 
@@ -78,17 +81,14 @@ class Speed:
         128; None before there are 20."""
         if len(self._samples) < _LEAST_FOR_TAIL:
             return None
-        if self._tail is None:
+        if self._heard >= self._tail_due:
             ordered = sorted(self._samples)
             self._tail = ordered[len(ordered) * 95 // 100]
+            self._tail_due = self._heard + _TAIL_HOLDS
         return self._tail
 
     def _keep(self, seconds: float) -> None:
-        self.quickest = min(seconds, self.quickest * 1.02) if self.quickest else seconds
-        if len(self._samples) < _KEPT:
-            self._samples.append(seconds)
-        else:
-            self._samples[self._next] = seconds
-            self._next = (self._next + 1) % _KEPT
-        if self._next % 8 == 0:
-            self._tail = None
+        quickest = self.quickest * 1.02
+        self.quickest = quickest if 0.0 < quickest < seconds else seconds
+        self._samples.append(seconds)
+        self._heard += 1

@@ -56,6 +56,12 @@ class Vitals:
         found.key = key
         return found
 
+    def answered(self, seconds: float, tokens: int, now: float) -> None:
+        """A whole answer of so many tokens."""
+        self.note(now, failed=False)
+        self.speed.answered(seconds, tokens, now)
+        self.told_tokens(tokens)
+
     def note(self, now: float, *, failed: bool) -> None:
         """Into the error rate."""
         rate = self.error_rate(now)
