@@ -63,8 +63,10 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """A shorter time until a stream's head."""
 
     def head(self) -> bytes:
-        own = b"".join(b"%b: %b\r\n" % header for header in self.headers)
-        return b"%b%bcontent-length: %d\r\n\r\n" % (self.address.head, own, len(self.body))
+        head = self.address.head
+        for header in self.headers:
+            head += b"%b: %b\r\n" % header
+        return b"%bcontent-length: %d\r\n\r\n" % (head, len(self.body))
 
 
 class UpstreamAnswer(Struct, frozen=True, kw_only=True):

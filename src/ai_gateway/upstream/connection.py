@@ -42,7 +42,6 @@ class Connection(asyncio.Protocol):
         "complete",
         "deadline",
         "headers",
-        "idle_since",
         "patience",
         "reusable",
         "reused",
@@ -57,19 +56,19 @@ class Connection(asyncio.Protocol):
         self._closed = False
         self._unwritable: asyncio.Future[None] | None = None
         """Set while the provider takes a request's body slower than it comes."""
-        self.idle_since = 0.0
         self.reused = False
-        self.deadline = inf
-        """When the call in hand must be over, by the loop's clock."""
-        self.patience = inf
-        """Seconds of the provider's silence after which the call is given up."""
-        self._reset()
+        self._expect(inf, inf, streaming=False, limit=0)
 
-    def _reset(self) -> None:
+    def _expect(self, deadline: float, patience: float, *, streaming: bool, limit: int) -> None:
+        """Nothing of an answer is here yet."""
+        self.deadline = deadline
+        """When the call in hand must be over, by the loop's clock."""
+        self.patience = patience
+        """Seconds of the provider's silence after which the call is given up."""
+        self._streaming = streaming
+        self._limit = limit
         self._body: list[bytes] = []
         self._size = 0
-        self._limit = 0
-        self._streaming = False
         self._paused = False
         self._fault: UpstreamFault | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -110,11 +109,7 @@ class Connection(asyncio.Protocol):
         limit: int = 0,
     ) -> None:
         """Sends a request. `limit` bounds the answer's body where it is taken whole."""
-        self._reset()
-        self.deadline = deadline
-        self.patience = patience
-        self._streaming = streaming
-        self._limit = limit
+        self._expect(deadline, patience, streaming=streaming, limit=limit)
         assert self._transport is not None
         self._transport.writelines((head, body))
 

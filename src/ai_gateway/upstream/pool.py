@@ -77,7 +77,6 @@ class Pool:
         while kept:
             connection = kept.pop()
             if not connection.closed:
-                connection.idle_since = 0.0
                 connection.reused = True
                 return connection
         return None
@@ -130,15 +129,16 @@ class Pool:
         if not (connection.complete and connection.reusable) or connection.closed:
             connection.close()
             return
-        kept = self._idle.setdefault(origin, [])
+        kept = self._idle.get(origin)
+        if kept is None:
+            kept = self._idle[origin] = []
         if len(kept) >= _MOST_IDLE:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
         connection.forget()
         kept.append(connection)
         if self._sweeper is None:
+            loop = asyncio.get_running_loop()
             self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def close(self) -> None:
@@ -157,9 +157,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         oldest = loop.time() - _IDLE_SECONDS
         for origin, kept in list(self._idle.items()):
-            young = [c for c in kept if not c.closed and c.idle_since > oldest]
+            young = [c for c in kept if not c.closed and c.seen > oldest]
             for connection in kept:
-                if not connection.closed and connection.idle_since <= oldest:
+                if not connection.closed and connection.seen <= oldest:
                     connection.close()
             if young:
                 self._idle[origin] = young
