@@ -117,7 +117,7 @@ def haproxy() -> Generator[bool, None, None]:
     with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config:
         config.write(
             "global\n nbthread 1\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n"
-            " timeout server 60s\n http-reuse always\n"
+            " timeout server 60s\n http-reuse always\n option http-no-delay\n"
             f"listen bench\n bind 127.0.0.1:{HAPROXY_PORT}\n server u 127.0.0.1:{UPSTREAM_PORT}\n"
         )
         config.flush()

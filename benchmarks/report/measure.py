@@ -106,14 +106,24 @@ def stream(bench: Bench) -> Figures:
                 got, cpu = bench.ask(pid, "stream", 32, fresh=True)
                 found[f"{which}/chunks"].append(got.per_second * events)
                 found[f"{which}/chunk_cpu_us"].append(cpu / events)
-                straight = steady(UPSTREAM, "first", 100, bench.seconds)
-                through = steady(GATEWAY, "first", 100, bench.seconds)
-                for share in ("p50", "p99"):
-                    added = through[f"first_{share}_ms"] - straight[f"first_{share}_ms"]
-                    found[f"{which}/first_{share}_ms"].append(added)
+                _first_byte(bench, GATEWAY, which, found)
+    with servers.haproxy() as there:
+        for _ in range(bench.rounds if there else 0):
+            plain = wrk.ask(HAPROXY, "stream", 32, bench.seconds, fresh=False)
+            found["haproxy/chunks"].append(plain.per_second * events)
+            _first_byte(bench, HAPROXY, "haproxy", found)
     direct = wrk.ask(UPSTREAM, "stream", 32, bench.seconds, fresh=False)
     found["provider/chunks"].append(direct.per_second * events)
     return found
+
+
+def _first_byte(bench: Bench, port: int, name: str, found: Figures) -> None:
+    """What is added to the provider's own."""
+    straight = steady(UPSTREAM, "first", 100, bench.seconds)
+    through = steady(port, "first", 100, bench.seconds)
+    for share in ("p50", "p99"):
+        added = through[f"first_{share}_ms"] - straight[f"first_{share}_ms"]
+        found[f"{name}/first_{share}_ms"].append(added)
 
 
 def others(bench: Bench) -> Figures:
@@ -131,26 +141,34 @@ def others(bench: Bench) -> Figures:
 
 
 def latency(bench: Bench) -> Figures:
-    """At a constant rate of 50 and 80 % of what is carried at most, beside the provider asked directly."""
+    """At a constant rate of 50 and 80 % of what is carried at most, beside the provider asked directly
+    and HAProxy at the same rate."""
     found: Figures = defaultdict(list)
-    for which in SETS:
-        with bench.gateway(which) as pid:
-            bench.ask(pid, "chat", 32, fresh=True, seconds=1)
-            most = bench.ask(pid, "chat", 32, fresh=True)[0].per_second
-            found[f"{which}/capacity"].append(most)
-            for percent in (50, 80):
-                for _ in range(min(2, bench.rounds)):
-                    rate = most * percent / 100
-                    straight = steady(UPSTREAM, "chat", rate, bench.seconds)
-                    through = steady(GATEWAY, "chat", rate, bench.seconds)
-                    for share in ("p50", "p99"):
-                        name = f"{which}/{percent}/{share}_ms"
-                        found[name].append(through[f"all_{share}_ms"])
-                        found[f"provider/{name}"].append(straight[f"all_{share}_ms"])
-                        added = through[f"all_{share}_ms"] - straight[f"all_{share}_ms"]
-                        found[f"added/{name}"].append(added)
-                    found[f"{which}/{percent}/late_p99_ms"].append(through["late_p99_ms"])
+    with servers.haproxy() as there:
+        for which in SETS:
+            with bench.gateway(which) as pid:
+                bench.ask(pid, "chat", 32, fresh=True, seconds=1)
+                most = bench.ask(pid, "chat", 32, fresh=True)[0].per_second
+                found[f"{which}/capacity"].append(most)
+                for percent in (50, 80):
+                    for _ in range(min(2, bench.rounds)):
+                        name = f"{which}/{percent}"
+                        _at_rate(bench, most * percent / 100, name, found, haproxy=there)
     return found
+
+
+def _at_rate(bench: Bench, rate: float, name: str, found: Figures, *, haproxy: bool) -> None:
+    straight = steady(UPSTREAM, "chat", rate, bench.seconds)
+    through = steady(GATEWAY, "chat", rate, bench.seconds)
+    plain = steady(HAPROXY, "chat", rate, bench.seconds) if haproxy else None
+    for share in ("p50", "p99"):
+        direct = straight[f"all_{share}_ms"]
+        found[f"{name}/{share}_ms"].append(through[f"all_{share}_ms"])
+        found[f"provider/{name}/{share}_ms"].append(direct)
+        found[f"added/{name}/{share}_ms"].append(through[f"all_{share}_ms"] - direct)
+        if plain is not None:
+            found[f"haproxy/{name}/{share}_ms"].append(plain[f"all_{share}_ms"] - direct)
+    found[f"{name}/late_p99_ms"].append(through["late_p99_ms"])
 
 
 def memory(bench: Bench) -> Figures:

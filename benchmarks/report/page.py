@@ -207,6 +207,9 @@ def _stream(results: Results) -> list[str]:
         "| | chunks/s | CPU a chunk | added to the first byte, p50 | p99 |",
         "| --- | --- | --- | --- | --- |",
         f"| the provider, directly | {_number(results, 'stream/provider/chunks')} | | | |",
+        f"| HAProxy | {_number(results, 'stream/haproxy/chunks')} | "
+        f"| {_number(results, 'stream/haproxy/first_p50_ms', '{:.2f}')} ms "
+        f"| {_number(results, 'stream/haproxy/first_p99_ms', '{:.2f}')} ms |",
     ]
     lines += [
         f"| {title} | {_number(results, f'stream/{which}/chunks')} "
@@ -248,10 +251,10 @@ def _latency(results: Results) -> list[str]:
         "Each call has a time at which it is due, by the kernel's timer, and its latency counts from then",
         "whether or not a connection was free (no coordinated omission). *Added* is the quantile through the",
         "gateway less the same quantile of the provider asked directly at that rate. *Late* is how far the load",
-        "generator itself was behind its plan; it is part of both.",
+        "generator itself was behind its plan; it is part of both. HAProxy is asked at the same rates.",
         "",
-        "| | of capacity | calls/s | p50 | p99 | added p50 | added p99 | late p99 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | of capacity | calls/s | p50 | p99 | added p50 | added p99 | HAProxy adds, p50 | p99 | late p99 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for which, title in SETS.items():
         for percent in (50, 80):
@@ -260,7 +263,7 @@ def _latency(results: Results) -> list[str]:
             name = f"{which}/{percent}"
             cells = [
                 _number(results, f"latency/{prefix}{name}/{share}_ms", "{:.2f}") + " ms"
-                for prefix in ("", "added/")
+                for prefix in ("", "added/", "haproxy/")
                 for share in ("p50", "p99")
             ]
             late = _number(results, f"latency/{name}/late_p99_ms", "{:.2f}")
