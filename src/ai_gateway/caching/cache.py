@@ -6,11 +6,11 @@ complete and good. What a caller is sent and what is stored is the same bytes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from functools import partial
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ai_gateway.dialects.bridge import TranslatingBridge
 from ai_gateway.dialects.exchange import Exchange
@@ -121,10 +121,7 @@ class Cache:
 
         Raises GatewayError for a `Cache-Control` that cannot be read.
         """
-        asking = self._askings.of(exchange, outcome, route)
-        if asking is not None and asking.inputs is None:
-            outcome.cache_key = asking.key
-        return asking
+        return self._askings.of(exchange, outcome, route)
 
     def look_up(self, asking: Asking | None) -> str | None:
         """The key whose value is wanted along with the admission, in one round trip."""
@@ -148,48 +145,53 @@ class Cache:
         what asking raises."""
         if asking is None:
             await ask(exchange, reply)
-        elif not asking.directives.read:
-            await self._lead(asking, outcome, reply, ask)
-        elif asking.rules.limited:
-            known = looked_up is not None or self.look_up(asking) is not None
-            slot = read(looked_up) if known else None
-            if not await self.recall(asking, outcome, reply, slot, known=known):
-                await self._ask_or_join(asking, outcome, reply, ask)
-        else:
-            await self._ask_or_join(asking, outcome, reply, ask)
+            return
+        if asking.directives.read:
+            if asking.rules.limited:
+                if looked_up is None and self.look_up(asking) is None:
+                    answered = await self.recall(asking, outcome, reply)
+                else:
+                    answered = await self._recall_slot(read(looked_up), asking, outcome, reply)
+                if answered:
+                    return
+            if asking.key in self._flights and asking.rules.join:
+                await self._join_or_lead(asking, outcome, reply, ask)
+                return
+        await self._lead(asking, outcome, reply, ask)
 
-    async def recall(
-        self,
-        asking: Asking,
-        outcome: Outcome,
-        reply: Reply,
-        slot: Slot | None = None,
-        *,
-        known: bool = False,
-    ) -> bool:
-        """Answers by what is stored, if it will do. `known`: it has been looked up, and is `slot`."""
+    async def recall(self, asking: Asking, outcome: Outcome, reply: Reply) -> bool:
+        """Answers by what is stored, if it will do."""
         if not asking.directives.read:
             return False
-        outcome.cache = "miss"
         if asking.inputs is not None:
+            outcome.cache = "miss"
             body = await self._embeddings.recall(asking, asking.inputs, outcome)
             if body is None:
                 return False
             await reply.whole(outcome, body)
             return True
-        if not known:
-            slot = await self._store.find(asking.key)
+        shared, memory = self._store.shared, self._store.memory
+        slot = memory.get(asking.key) if shared is None else await shared.get(asking.key)
+        if slot is None:
+            outcome.cache = "miss"
+            return False
+        return await self._recall_slot(slot, asking, outcome, reply)
+
+    async def _recall_slot(
+        self, slot: Slot | None, asking: Asking, outcome: Outcome, reply: Reply
+    ) -> bool:
         if slot is None or not fresh(slot.entry, asking.directives):
+            outcome.cache = "miss"
             return False
         account(outcome, slot.entry, "hit", time())
         told = slot.told(asking.form) or self._tell_anew(asking, slot)
         await send(told, asking.form, outcome, reply)
         return True
 
-    async def _ask_or_join(self, asking: Asking, outcome: Outcome, reply: Reply, ask: Ask) -> None:
+    async def _join_or_lead(self, asking: Asking, outcome: Outcome, reply: Reply, ask: Ask) -> None:
         failure: BaseException | None = None
         for _ in range(MOST_FLIGHTS_FOLLOWED):
-            flight = self._flights.get(asking.key) if asking.rules.join else None
+            flight = self._flights.get(asking.key)
             if flight is None or not flight.joinable:
                 outcome.cache = "miss"
                 await self._lead(asking, outcome, reply, ask)
@@ -212,11 +214,14 @@ class Cache:
         flight = Flight(asking.form, outcome, MOST_KEPT_BYTES)
         if asking.rules.join and asking.directives.read:
             self._flights[asking.key] = flight
-        if asking.form.stream or outcome.request.carrier is None:
+        carrier = outcome.request.carrier
+        if asking.form.stream or carrier is None:
             await self._lead_apart(flight, asking, outcome, reply, ask)
             return
-        with flight.led_by(outcome.request.carrier):
-            await self._carry(flight, asking, outcome, ask)
+        try:
+            await flight.led_by(carrier, self._asks(flight, asking, outcome, ask))
+        finally:
+            self._land(flight, asking)
         whole = flight.whole_answer
         assert whole is not None
         await reply.whole(outcome, whole.body, whole.headers)
@@ -250,16 +255,25 @@ class Cache:
     async def _carry(self, flight: Flight, asking: Asking, outcome: Outcome, ask: Ask) -> None:
         """The asking itself, in a task of its own."""
         try:
-            if asking.inputs is not None:
-                await self._embeddings.ask(flight, asking, asking.inputs, outcome, ask)
-            elif self._store.shared is None or not (asking.rules.join and asking.directives.read):
-                await self._obtain(flight, asking, outcome, ask)
-            else:
-                await self._obtain_in_turn(self._store.shared, flight, asking, outcome, ask)
+            await self._asks(flight, asking, outcome, ask)
         finally:
-            flight.joinable = False
-            if self._flights.get(asking.key) is flight:
-                del self._flights[asking.key]
+            self._land(flight, asking)
+
+    def _land(self, flight: Flight, asking: Asking) -> None:
+        flight.joinable = False
+        if self._flights.get(asking.key) is flight:
+            del self._flights[asking.key]
+
+    def _asks(
+        self, flight: Flight, asking: Asking, outcome: Outcome, ask: Ask
+    ) -> Coroutine[Any, Any, None]:
+        """How it is asked for."""
+        if asking.inputs is not None:
+            return self._embeddings.ask(flight, asking, asking.inputs, outcome, ask)
+        shared = self._store.shared
+        if shared is None or not (asking.rules.join and asking.directives.read):
+            return self._obtain(flight, asking, outcome, ask)
+        return self._obtain_in_turn(shared, flight, asking, outcome, ask)
 
     async def _obtain_in_turn(
         self, shared: SharedStore, flight: Flight, asking: Asking, outcome: Outcome, ask: Ask
@@ -276,8 +290,13 @@ class Cache:
                 await hand_on(turn, flight, asking, outcome)
 
     async def _obtain(self, flight: Flight, asking: Asking, outcome: Outcome, ask: Ask) -> None:
-        semantic, look = self._semantic, self._look(asking, outcome)
-        if semantic is not None and look is not None and asking.directives.read:
+        semantic = self._semantic
+        look = None if semantic is None else self._look(semantic, asking, outcome)
+        if semantic is None or look is None:
+            await ask(asking.exchange, flight)
+            self._keep(flight, asking, outcome)
+            return
+        if asking.directives.read:
             hit = await semantic.answer(look, asking.rules, asking.directives.max_age)
             if hit is not None:
                 self._note_hit(semantic, outcome, hit.key)
@@ -286,26 +305,29 @@ class Cache:
                 await send(retell(hit.slot.entry, asking), asking.form, outcome, flight)
                 return
         await ask(asking.exchange, flight)
-        body = flight.recorded()
-        if body is not None and self._may_keep(asking, outcome, body):
-            entry = entry_of(outcome, asking.form, body, time())
-            self._store.keep(asking.key, entry, asking.rules.ttl)
-            if semantic is not None and look is not None:
-                semantic.remember(look, asking.key, asking.rules.ttl)
+        if self._keep(flight, asking, outcome):
+            semantic.remember(look, asking.key, asking.rules.ttl)
 
-    def _look(self, asking: Asking, outcome: Outcome) -> "Look | None":
+    def _keep(self, flight: Flight, asking: Asking, outcome: Outcome) -> bool:
+        """Stores what came, where it is complete and good and may be stored; whether it was."""
+        rules = asking.rules
+        body = flight.recorded() if asking.directives.write else None
+        if body is None:
+            return False
+        if not is_good(outcome, asking.form, body, truncated=rules.keep_truncated):
+            return False
+        self._store.keep(asking.key, entry_of(outcome, asking.form, body, time()), rules.ttl)
+        return True
+
+    def _look(self, semantic: "Semantic", asking: Asking, outcome: Outcome) -> "Look | None":
         """What the call means, on its way to be embedded; None where that is not wanted."""
-        if self._semantic is None or asking.rules.mode != "semantic" or not asking.portable:
+        if asking.rules.mode != "semantic" or not asking.portable:
             return None
         if outcome.caller is None or asking.form.operation != "chat":
             return None
         model, allowed = asking.exchange.model, asking.rules.semantic_for
         meaning = meaning_of(chat_of(asking), asking.form, model, allowed)
-        return meaning and self._semantic.look(meaning, asking.prefix, outcome.caller)
-
-    def _may_keep(self, asking: Asking, outcome: Outcome, body: bytes) -> bool:
-        cut = asking.rules.keep_truncated
-        return asking.directives.write and is_good(outcome, asking.form, body, truncated=cut)
+        return meaning and semantic.look(meaning, asking.prefix, outcome.caller)
 
     async def _join(
         self, flight: Flight, asking: Asking, outcome: Outcome, reply: Reply

@@ -54,7 +54,8 @@ def is_good(outcome: Outcome, form: Form, body: bytes, *, truncated: bool = Fals
         return True
     if outcome.stop not in GOOD_STOPS and not (truncated and outcome.stop == "length"):
         return False
-    if _refusal.search(body) is None:
+    at = body.find(b'"refusal"')
+    if at < 0 or _refusal.search(body, at) is None:
         return True
     try:
         answer: Answer = answer_of(form, body)

@@ -11,9 +11,8 @@ short enough to be stored; beyond that nobody joins any more, and what all have 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -36,36 +35,37 @@ class Whole(Struct, frozen=True):
     headers: Sequence[tuple[str, str]]
 
 
-class Reader:
-    __slots__ = ("at", "taken")
-
-    def __init__(self) -> None:
-        self.at = 0
-        """The next piece to read, counted from the stream's first."""
-        self.taken = 0
-        """Bytes read."""
+class Reader(Struct, eq=False):
+    at: int = 0
+    """The next piece to read, counted from the stream's first."""
+    taken: int = 0
+    """Bytes read."""
 
 
-class Flight:
+class Flight(Struct, eq=False):
     """A `Reply` to the asking, a source to its readers. Owned by one event loop."""
 
-    def __init__(self, form: Form, outcome: Outcome, most_kept: int) -> None:
-        self.form = form
-        self.outcome = outcome
-        """The account of the call that set it off, which pays."""
-        self.begun = False
-        self.ended = False
-        self.whole_answer: Whole | None = None
-        self.failure: BaseException | None = None
-        self.joinable = True
-        self.size = 0
-        self.task: Task | None = None
-        self._most_kept = most_kept
-        self._pieces: deque[bytes] = deque()
-        self._first = 0
-        self._readers: list[Reader] = []
-        self._waiting: list[asyncio.Future[None]] = []
-        self._room: asyncio.Future[None] | None = None
+    form: Form
+    outcome: Outcome
+    """The account of the call that set it off, which pays."""
+    most_kept: int
+    begun: bool = False
+    ended: bool = False
+    whole_answer: Whole | None = None
+    failure: BaseException | None = None
+    joinable: bool = True
+    size: int = 0
+    task: Task | None = None
+    """What ends with the last reader; None while its caller waits for it in its own task."""
+    _carrier: Carrier | None = None
+    """Of the call in whose task it is asked."""
+    _caller_left: bool = False
+    _pieces: list[bytes] = []
+    _first: int = 0
+    _readers: list[Reader] = []
+    """But for the caller that is `led_by`."""
+    _waiting: list[asyncio.Future[None]] = []
+    _room: asyncio.Future[None] | None = None
 
     # What the asking writes.
 
@@ -74,7 +74,8 @@ class Flight:
     ) -> None:
         self.whole_answer = Whole(outcome.status, body, headers)
         self.begun = self.ended = True
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     async def begin(self, outcome: Outcome) -> None:
         self.begun = True
@@ -83,7 +84,7 @@ class Flight:
     async def piece(self, data: bytes) -> None:
         self._pieces.append(data)
         self.size += len(data)
-        if self.size > self._most_kept and self.joinable:
+        if self.size > self.most_kept and self.joinable:
             self.joinable = False
             self._drop_read()
         self._wake()
@@ -112,10 +113,8 @@ class Flight:
     def recorded(self) -> bytes | None:
         """All that was sent, where it was a whole answer or a whole stream that was kept."""
         if self.whole_answer is not None:
-            return (
-                self.whole_answer.body if len(self.whole_answer.body) <= self._most_kept else None
-            )
-        if not self.ended or self._first or self.size > self._most_kept:
+            return self.whole_answer.body if len(self.whole_answer.body) <= self.most_kept else None
+        if not self.ended or self._first or self.size > self.most_kept:
             return None
         return b"".join(self._pieces)
 
@@ -140,36 +139,29 @@ class Flight:
             self._drop_read()
         self._give_room()
 
-    @contextmanager
-    def led_by(self, carrier: Carrier) -> Generator[None, None, None]:
-        """The asking, in the task of the call that set it off. Its caller's leaving ends it only where
-        nobody else waits; at the end that caller's call is cancelled all the same."""
-        reader = self.enter()
-        left = False
-
-        def stays() -> bool:
-            nonlocal left
-            left = len(self._readers) > 1
-            if left:
-                self.task = carrier.task
-                self.leave(reader)
-            else:
-                # About to be cancelled: whoever comes now had better ask anew.
-                self.joinable = False
-            return left
-
-        carrier.stays = stays
+    async def led_by(self, carrier: Carrier, asks: Coroutine[Any, Any, None]) -> None:
+        """`asks`, the asking, in the task of the call that set it off. Its caller's leaving ends it only
+        where nobody else waits; at the end that caller's call is cancelled all the same."""
+        self._carrier = carrier
+        carrier.stays = self._stays
         try:
-            yield
+            await asks
         except BaseException as failure:
             self.over_by(failure)
             raise
         finally:
-            carrier.stays = self.task = None
-            if not left:
-                self.leave(reader)
-        if left:
+            carrier.stays = self._carrier = self.task = None
+        if self._caller_left:
             raise asyncio.CancelledError(CALLER_LEFT)
+
+    def _stays(self) -> bool:
+        """Its caller has left: whether others wait, for whom the asking goes on."""
+        if self._readers and self._carrier is not None:
+            self.task, self._caller_left = self._carrier.task, True
+            return True
+        # About to be cancelled: whoever comes now had better ask anew.
+        self.joinable = False
+        return False
 
     async def settled(self) -> None:
         """Waits until an answer begins, or fails to."""
@@ -214,7 +206,7 @@ class Flight:
         elif at == 0:
             data = b"".join(pieces)
         else:
-            data = b"".join(list(pieces)[at:])
+            data = b"".join(pieces[at:])
         reader.at = self._first + len(pieces)
         reader.taken += len(data)
         if not self.joinable:
@@ -228,19 +220,19 @@ class Flight:
         taken = [reader.taken for reader in self._readers]
         if self.size - max(taken) > AHEAD:
             return True
-        return not self.joinable and self.size - min(taken) > self._most_kept
+        return not self.joinable and self.size - min(taken) > self.most_kept
 
     def _drop_read(self) -> None:
         """Lets go what every reader has read."""
         if not self._readers or self._kept_whole():
             return
         slowest = min(reader.at for reader in self._readers)
-        while self._first < slowest:
-            self._pieces.popleft()
-            self._first += 1
+        if slowest > self._first:
+            del self._pieces[: slowest - self._first]
+            self._first = slowest
 
     def _kept_whole(self) -> bool:
-        return self.size <= self._most_kept
+        return self.size <= self.most_kept
 
     def _give_room(self) -> None:
         if self._room is not None and not self._room.done() and not self._is_ahead():

@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from .entry import Entry
 from .forms import Form, Told
 
@@ -14,16 +16,14 @@ DOMINANT_SHARE = 8
 """An answer larger than this part of the whole is not kept: it would push too much out."""
 
 
-class Slot:
+class Slot(Struct, eq=False):
     """One answer, in every form in which it has been asked for."""
 
-    __slots__ = ("_others", "entry", "expires", "size")
-
-    def __init__(self, entry: Entry, expires: float) -> None:
-        self.entry = entry
-        self.expires = expires
-        self.size = SLOT_BYTES + len(entry.body)
-        self._others: dict[Form, Told] | None = None
+    entry: Entry
+    expires: float = 0.0
+    size: int = 0
+    """Bytes, where it is kept in memory."""
+    _others: dict[Form, Told] | None = None
 
     def told(self, form: Form) -> Told | None:
         """The answer in this form, where it has been told in it."""
@@ -62,15 +62,18 @@ class MemoryStore:
         return slot
 
     def put(self, key: str, entry: Entry, ttl: float) -> None:
-        now = self._clock()
-        slot = Slot(entry, now + ttl)
-        if slot.size * DOMINANT_SHARE > self._max_bytes:
+        size = SLOT_BYTES + len(entry.body)
+        if size * DOMINANT_SHARE > self._max_bytes:
             return
-        self.delete(key)
-        self._slots[key] = slot
-        self.bytes += slot.size
-        self._shrink()
-        self._drop_expired(now)
+        now, slots = self._clock(), self._slots
+        if key in slots:
+            self.delete(key)
+        slots[key] = Slot(entry, now + ttl, size)
+        self.bytes += size
+        if self.bytes > self._max_bytes:
+            self._shrink()
+        if next(iter(slots.values())).expires <= now:
+            self._drop_expired(now)
 
     def keep_told(self, key: str, slot: Slot, form: Form, told: Told) -> None:
         """Keeps another form of an answer at hand, as long as the answer itself."""

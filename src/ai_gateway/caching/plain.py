@@ -4,17 +4,35 @@ Most calls are: a model, turns of text, a few numbers. What this reads gives exa
 `question.py` works out from the call in no dialect; anything beyond it is left to that.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, DecodeError, Meta, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
+from ai_gateway.dialects.raw import ABSENT
 
-class _ChatMessage(Struct, forbid_unknown_fields=True):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str
+
+class Untold(Struct, kw_only=True):
+    """Top-level fields of any dialect that do not change the answer."""
+
+    stream: Raw = ABSENT
+    stream_options: Raw = ABSENT
+    user: Raw = ABSENT
+    metadata: Raw = ABSENT
+    safety_identifier: Raw = ABSENT
+    prompt_cache_key: Raw = ABSENT
+    prompt_cache_retention: Raw = ABSENT
+    cache_control: Raw = ABSENT
+
+
+class Numbers(Struct, frozen=True):
+    """What was set, by the names that count. What is left out is not told at all."""
+
+    temperature: float | UnsetType = UNSET
+    top_p: float | UnsetType = UNSET
+    top_k: int | UnsetType = UNSET
+    max_tokens: int | UnsetType = UNSET
+    seed: int | UnsetType = UNSET
 
 
 class _Turn(Struct, forbid_unknown_fields=True):
@@ -22,85 +40,90 @@ class _Turn(Struct, forbid_unknown_fields=True):
     content: str
 
 
-class _Dialect(Struct, frozen=True):
-    messages: "Decoder[list[_ChatMessage]] | Decoder[list[_Turn]]"
-    numbers: Mapping[str, tuple[str, "Decoder[float] | Decoder[int]"]]
-    """By their names in the dialect: the name that counts, and how they are read."""
-    system: bool
-    """The system prompt stands beside the messages."""
+class _ChatTurn(Struct, forbid_unknown_fields=True):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
 
 
-_float, _int, _text = Decoder(float), Decoder(int), Decoder(str)
-_DIALECTS = {
-    "openai_chat": _Dialect(
-        Decoder(list[_ChatMessage]),
-        {
-            "temperature": ("temperature", _float),
-            "top_p": ("top_p", _float),
-            "max_tokens": ("max_tokens", _int),
-            "max_completion_tokens": ("max_tokens", _int),
-            "seed": ("seed", _int),
-        },
-        system=False,
-    ),
-    "anthropic_messages": _Dialect(
-        Decoder(list[_Turn]),
-        {
-            "temperature": ("temperature", _float),
-            "top_p": ("top_p", _float),
-            "top_k": ("top_k", _int),
-            "max_tokens": ("max_tokens", _int),
-        },
-        system=True,
-    ),
+_Limit = Annotated[int, Meta(ge=1)] | UnsetType
+
+
+class _Messages(Untold, forbid_unknown_fields=True):
+    model: Raw
+    messages: list[_Turn]
+    system: str = ""
+    temperature: float | UnsetType = UNSET
+    top_p: float | UnsetType = UNSET
+    top_k: int | UnsetType = UNSET
+    max_tokens: _Limit = UNSET
+
+    def numbers(self) -> Numbers | None:
+        return Numbers(self.temperature, self.top_p, self.top_k, self.max_tokens)
+
+
+class _Chat(Untold, forbid_unknown_fields=True):
+    model: Raw
+    messages: list[_ChatTurn]
+    temperature: float | UnsetType = UNSET
+    top_p: float | UnsetType = UNSET
+    max_tokens: _Limit = UNSET
+    max_completion_tokens: _Limit = UNSET
+    seed: int | UnsetType = UNSET
+
+    @property
+    def system(self) -> str:
+        """It is among the messages."""
+        return ""
+
+    def numbers(self) -> Numbers | None:
+        """None where two limits are set."""
+        most = self.max_tokens
+        if most is UNSET:
+            most = self.max_completion_tokens
+        elif self.max_completion_tokens is not UNSET:
+            return None
+        return Numbers(self.temperature, self.top_p, UNSET, most, self.seed)
+
+
+_DECODERS: "dict[str, Decoder[_Chat] | Decoder[_Messages]]" = {
+    "openai_chat": Decoder(_Chat),
+    "anthropic_messages": Decoder(_Messages),
 }
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""What is one role under two names."""
 _LONGEST_BODY = 256 * 1024
 """Beyond it, looking the body through costs more than it saves."""
 
 
-def plain_content(
-    dialect: str, fields: Mapping[str, Raw], body: bytes, untold: frozenset[str]
-) -> tuple[list[list[str]], dict[str, float]] | None:
+def plain_content(dialect: str, body: bytes) -> tuple[list[list[str]], Numbers] | None:
     """(turns, what was set); None where the call is more than text, or could be read in two ways.
 
-    `fields`: the body's members at the top, none of them twice.
+    `body`: without a member at the top that is given twice.
     """
-    known = _DIALECTS.get(dialect)
+    decoder = _DECODERS.get(dialect)
     # In a body without \\u a name can be written in one way only, so that counting them finds any
     # member given twice.
-    if known is None or b"\\u" in body or len(body) > _LONGEST_BODY:
+    if decoder is None or b"\\u" in body or len(body) > _LONGEST_BODY:
         return None
-    numbers = known.numbers
-    set_: dict[str, float] = {}
-    system = ""
-    messages: list[_ChatMessage] | list[_Turn] = []
     try:
-        for name, raw in fields.items():
-            if name == "messages":
-                messages = known.messages.decode(raw)
-            elif name == "model" or name in untold:
-                pass
-            elif name in numbers:
-                counts_as, decoder = numbers[name]
-                value = decoder.decode(raw)
-                if counts_as in set_ or (counts_as == "max_tokens" and value < 1):
-                    return None
-                set_[counts_as] = value
-            elif name == "system" and known.system:
-                system = _text.decode(raw)
-            else:
-                return None
-    except msgspec.DecodeError:
+        call = decoder.decode(body)
+    except DecodeError:
         return None
-    told = bytes(fields["messages"])
-    if told.count(b'"role"') != len(messages) or told.count(b'"content"') != len(messages):
+    messages = call.messages
+    count = len(messages)
+    if body.count(b'"role"') != count or body.count(b'"content"') != count:
         return None
+    numbers = call.numbers()
+    if numbers is None:
+        return None
+    system = call.system
     turns: list[list[str]] = [["system", system]] if system else []
     role = "system" if system else ""
     for message in messages:
-        of = "system" if message.role == "developer" else message.role
-        if of != role:
+        of = _ROLES[message.role]
+        if of == role:
+            turns[-1].append(message.content)
+        else:
             role = of
-            turns.append([of])
-        turns[-1].append(message.content)
-    return turns, set_
+            turns.append([of, message.content])
+    return turns, numbers

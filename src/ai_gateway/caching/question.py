@@ -10,7 +10,7 @@ else counts, fields the gateway does not know included.
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, cast
 
 import msgspec
@@ -33,22 +33,11 @@ from ai_gateway.model.content import (
 from ai_gateway.model.errors import GatewayError
 
 from .forms import Form
-from .plain import plain_content
+from .plain import Untold, plain_content
 
 DIGEST_BYTES = 20
 
-UNTOLD_FIELDS = frozenset(
-    {
-        "stream",
-        "stream_options",
-        "user",
-        "metadata",
-        "safety_identifier",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "cache_control",
-    }
-)
+UNTOLD_FIELDS = frozenset(Untold.__struct_fields__)
 """Top-level fields of any dialect that do not change the answer."""
 
 STATEFUL_FIELDS = frozenset({"previous_response_id", "conversation", "background"})
@@ -92,7 +81,7 @@ VOCABULARIES: dict[str, frozenset[str]] = {
 """Members below the top that a dialect's `parse_request` keeps. A call with any other may mean
 something that `Chat` does not hold, so it is told by its body."""
 
-TELLING_HEADERS = (b"anthropic-beta",)
+TELLING_HEADERS = frozenset({b"anthropic-beta"})
 """Request headers that are handed to a provider and change what it does."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -111,7 +100,6 @@ def question_of(
     model: str,
     headers: bytes,
     body: bytes,
-    fields: Mapping[str, Raw],
     parse: Callable[[], Chat],
 ) -> Question | None:
     """The canonical digest of a well-formed call; None for one that must not be cached.
@@ -119,13 +107,13 @@ def question_of(
     `model` is told apart, since not every dialect has it in the body.
 
     `parse` reads the call; where it refuses what a relay lets pass, the body itself
-    is what counts. `fields`: the body's members at the top.
+    is what counts. `body`: without a member at the top that is given twice.
     """
     if not headers:
-        plain = plain_content(form.dialect, fields, body, UNTOLD_FIELDS)
+        plain = plain_content(form.dialect, body)
         if plain is not None:
             turns, set_ = plain
-            return Question(_digest(["chat", model, turns, [], set_]), portable=True)
+            return Question(_digest(("chat", model, turns, (), set_)), portable=True)
     return whole_question(form, model, headers, body, parse)
 
 
@@ -187,7 +175,7 @@ def _only_known(value: dict[str, Any], vocabulary: frozenset[str]) -> bool:
 
 
 def _digest(told: object) -> bytes:
-    return blake2b(_encode(told), digest_size=DIGEST_BYTES).digest()
+    return sha256(_encode(told)).digest()[:DIGEST_BYTES]
 
 
 def _set(chat: Chat, dialect: str) -> dict[str, object]:
@@ -307,8 +295,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def telling_headers(headers: Mapping[bytes, bytes]) -> bytes:
     """The values of `TELLING_HEADERS`, the order within a list not counting."""
+    if TELLING_HEADERS.isdisjoint(headers):
+        return b""
     found: list[bytes] = []
-    for name in TELLING_HEADERS:
+    for name in sorted(TELLING_HEADERS):
         value = headers.get(name)
         if value:
             items = sorted(item.strip() for item in value.split(b",") if item.strip())

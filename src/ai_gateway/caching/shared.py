@@ -163,4 +163,4 @@ def _lease(key: str) -> str:
 
 def read(data: bytes | None) -> Slot | None:
     entry = None if data is None else from_bytes(data)
-    return None if entry is None else Slot(entry, 0.0)
+    return None if entry is None else Slot(entry)

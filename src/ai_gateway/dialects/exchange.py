@@ -110,14 +110,14 @@ def open_exchange(
 
 
 class ChatExchange:
-    __slots__ = ("_body", "_caller", "_chat", "_now", "_peek", "model", "stream")
+    __slots__ = ("_caller", "_chat", "_now", "body", "model", "peek", "stream")
 
     def __init__(self, caller: Dialect, body: bytes, now: int, named: Named | None = None) -> None:
         peek: Peek = caller.peek(body)
         self._now = now
         self._caller = caller
-        self._body = body
-        self._peek = peek
+        self.body = body
+        self.peek = peek
         self._chat: Chat | None = None
         self.model = peek.model if named is None else named.model
         self.stream = peek.stream if named is None else named.stream
@@ -126,7 +126,7 @@ class ChatExchange:
     def chat(self) -> Chat:
         """The call in no dialect; read on first need, since a relayed call needs it never."""
         if self._chat is None:
-            chat = self._caller.parse_request(self._body)
+            chat = self._caller.parse_request(self.body)
             if self._caller.model_in_path:
                 chat = replace(chat, model=self.model, stream=self.stream)
             self._chat = chat
@@ -135,29 +135,21 @@ class ChatExchange:
     @property
     def output_limit(self) -> int | None:
         """The most tokens that the caller wants."""
-        return self._peek.max_tokens
-
-    @property
-    def peek(self) -> Peek:
-        return self._peek
-
-    @property
-    def body(self) -> bytes:
-        return self._body
+        return self.peek.max_tokens
 
     def size(self) -> Size:
-        given, count = self._peek.max_tokens, _count(self._peek.fields.get("n"))
+        given, count = self.peek.max_tokens, _count(self.peek.fields.get("n"))
         return Size(self._input_tokens(), None if given is None else given * count)
 
     def _input_tokens(self) -> int:
-        if len(self._body) > _LARGE:
+        if len(self.body) > _LARGE:
             # It may be pictures, whose bytes say nothing of their tokens.
             try:
                 return estimate_tokens(self.chat)
             except GatewayError:
                 # Only the provider's own dialect can tell what it is.
                 pass
-        return tokens_of_bytes(len(self._body))
+        return tokens_of_bytes(len(self.body))
 
     def answer_here(self, provider: str) -> Converted | None:
         return None
@@ -165,10 +157,11 @@ class ChatExchange:
     def request(self, provider: str, target: RenderTarget) -> Rendered:
         caller = self._caller
         try:
-            if provider == caller.name and not any(m in self._body for m in caller.foreign_marks):
-                return Rendered(caller.rewrite(self._peek, self._body, target))
             if provider == caller.name:
-                return self._without_foreign_marks(target)
+                marks = caller.foreign_marks
+                if marks and any(mark in self.body for mark in marks):
+                    return self._without_foreign_marks(target)
+                return Rendered(caller.rewrite(self.peek, self.body, target))
             rendered = PROVIDER_DIALECTS[provider].render_request(self.chat, target)
         except Untranslatable as error:
             raise _in_callers_words(error, caller) from None
@@ -178,7 +171,7 @@ class ChatExchange:
     def _without_foreign_marks(self, target: RenderTarget) -> Rendered:
         """The call in its own dialect, written anew for want of another maker's reasoning; the
         fields that only this dialect knows come along. Raises Untranslatable."""
-        chat, fields = self.chat, self._peek.fields
+        chat, fields = self.chat, self.peek.fields
         own = {
             name: value for name, value in (chat.extras | chat.left_out).items() if name in fields
         }
@@ -220,7 +213,7 @@ class ChatExchange:
     def bridge(self, provider: str, target: RenderTarget) -> Bridge:
         caller = self._caller
         if provider == caller.name:
-            return caller.watch(target.stream_usage and not self._peek.include_usage)
+            return caller.watch(target.stream_usage and not self.peek.include_usage)
         dialect = PROVIDER_DIALECTS[provider]
         decoder = dialect.decoder()
         if self._keeps_to_first_call(dialect):
@@ -383,7 +376,9 @@ class CountTokensExchange:
 
 def _count(n: Raw | None) -> int:
     """How many answers are asked for (OpenAI's `n`)."""
-    text = b"" if n is None else bytes(n)
+    if n is None:
+        return 1
+    text = bytes(n)
     return min(_MOST_CHOICES, max(1, int(text))) if text.isdigit() and len(text) < 4 else 1
 
 

@@ -48,9 +48,8 @@ def top_level_fields(body: bytes) -> dict[str, Raw]:
     fields = _fields_decoder.decode(body)
     # A member given twice makes the body longer than the compact form of those found. Bodies with
     # other spacing are compared with the form Python's json writes, or looked through in full.
-    compact = 1 + 4 * len(fields)
-    for name, value in fields.items():
-        compact += len(name) + len(memoryview(value))
+    names, values = sum(map(len, fields)), sum(map(len, map(memoryview, fields.values())))
+    compact = 1 + 4 * len(fields) + names + values
     if len(body) != compact and not _is_spaced(body, fields):
         _refuse_duplicates(body)
     return fields

@@ -34,27 +34,29 @@ def flight() -> Flight:
     return Flight(FORM, Outcome(request=request), 1000)
 
 
-def test_an_asking_whose_only_caller_has_left_takes_nobody_along_to_its_end() -> None:
+async def test_an_asking_whose_only_caller_has_left_takes_nobody_along_to_its_end() -> None:
     asking, task = flight(), Task()
     carrier = Carrier(task)
-    with asking.led_by(carrier):
+
+    async def asks() -> None:
         carrier.caller_left()
         assert task.cancelled == [CALLER_LEFT]
         assert not asking.joinable
 
+    await asking.led_by(carrier, asks())
 
-def test_an_asking_that_others_wait_for_goes_on_until_the_last_has_left() -> None:
+
+async def test_an_asking_that_others_wait_for_goes_on_until_the_last_has_left() -> None:
     asking, task = flight(), Task()
     carrier = Carrier(task)
     others = [asking.enter(), asking.enter()]
 
-    def asks() -> None:
-        with asking.led_by(carrier):
-            carrier.caller_left()
-            asking.leave(others[0])
-            assert (task.cancelled, asking.joinable) == ([], True)
-            asking.leave(others[1])
-            assert (task.cancelled, asking.joinable) == ([CALLER_LEFT], False)
+    async def asks() -> None:
+        carrier.caller_left()
+        asking.leave(others[0])
+        assert (task.cancelled, asking.joinable) == ([], True)
+        asking.leave(others[1])
+        assert (task.cancelled, asking.joinable) == ([CALLER_LEFT], False)
 
     with pytest.raises(asyncio.CancelledError, match=CALLER_LEFT):
-        asks()
+        await asking.led_by(carrier, asks())

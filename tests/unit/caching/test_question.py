@@ -32,9 +32,7 @@ def question(
     form = form_of("chat", dialect, stream, False)
     peeked = DIALECTS[dialect].peek(data)
     model = model or peeked.model
-    return question_of(
-        form, model, headers, data, peeked.fields, lambda: DIALECTS[dialect].parse_request(data)
-    )
+    return question_of(form, model, headers, data, lambda: DIALECTS[dialect].parse_request(data))
 
 
 def of_chat(chat: Chat, dialect: str) -> bytes:

@@ -62,8 +62,9 @@ def rewrite(peeked: Peek, body: bytes, target: RenderTarget) -> bytes:
     if peeked.stream and not peeked.include_usage and target.stream_usage:
         changed["stream_options"] = _with_usage(fields.get("stream_options"))
     renamed = _max_tokens_renamed(fields, target)
-    refused = [name for name in target.refused_fields if name in fields]
-    others = [name for name in target.renamed_fields if name in fields]
+    refused, others = target.refused_fields, target.renamed_fields
+    refused = [name for name in refused if name in fields] if refused else ()
+    others = [name for name in others if name in fields] if others else ()
     if not (changed or renamed or refused or others):
         return body
     out: dict[str, object] = {**fields, **changed}
