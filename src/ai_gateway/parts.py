@@ -11,7 +11,8 @@ from ai_gateway import __version__
 from ai_gateway.audit.auditor import Sink
 from ai_gateway.audit.build import AuditSettings, Counts, OpenAudit
 from ai_gateway.caching.build import AskItself, build_cache
-from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.cache import Cache
+from ai_gateway.caching.no_cache import NoCache
 from ai_gateway.courier import Loss
 from ai_gateway.limits.limits import BudgetWarning, Limits, Spending
 from ai_gateway.limits.rules import GatewayRules

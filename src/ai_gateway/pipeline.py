@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from ai_gateway.access.access import Access
 from ai_gateway.audit.auditor import Auditor
-from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.cache import Cache
+from ai_gateway.caching.no_cache import NoCache
 from ai_gateway.dialects.exchange import ChatExchange, Exchange, Named, open_exchange
 from ai_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from ai_gateway.dialects.override import overridden

@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from ai_gateway.audit.build import OpenAudit
-from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.cache import Cache
+from ai_gateway.caching.no_cache import NoCache
 from ai_gateway.ledger.backlog import Backlog
 from ai_gateway.ledger.build import OpenLedger
 from ai_gateway.telemetry.log import Log

@@ -1,6 +1,7 @@
 """A call as the cache sees it, and how it is made of one."""
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from ai_gateway.dialects.exchange import ChatExchange, EmbeddingsExchange, Excha
 from ai_gateway.model.call import Caller, Outcome
 from ai_gateway.model.policy import Policy
 from ai_gateway.model.route import Route, RouteTarget, is_wild
+from ai_gateway.reply import Reply
 
 from .directives import NONE, Directives, parse_cache_control
 from .embeddings import EmbeddingInputs, open_inputs
@@ -23,6 +25,9 @@ MOST_KNOWN = 4096
 what hangs on key, model and route."""
 LONGEST_KNOWN_BODY = 1024
 """Bytes up to which a body is remembered as it is, which is quicker; a longer one by its SHA-256."""
+
+Ask = Callable[[Exchange, Reply], Awaitable[None]]
+"""Asks a provider, on the account of the call that is given with it."""
 
 Sources = tuple[tuple[RouteTarget, ...], tuple[str, ...], tuple[str, ...]]
 _Known = tuple[str, bool, str, bytes, bytes]

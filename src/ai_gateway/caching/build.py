@@ -12,8 +12,9 @@ from ai_gateway.model.call import Caller, Operation
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import CachePolicy
 
-from .cache import Cache, NoCache
+from .cache import Cache
 from .memory import MemoryStore
+from .no_cache import NoCache
 from .rules import RuleBook, Rules, merge
 from .shared import SharedStore, SharedValues
 from .verdict import verdict, verification

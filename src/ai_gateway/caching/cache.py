@@ -6,7 +6,7 @@ complete and good. What a caller is sent and what is stored is the same bytes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from functools import partial
 from time import perf_counter, time
@@ -20,7 +20,7 @@ from ai_gateway.model.route import Route
 from ai_gateway.reply import Reply
 
 from .account import account, account_joined
-from .asking import Asking, Askings
+from .asking import Ask, Asking, Askings
 from .entry import entry_of, is_good
 from .flight import Flight, Reader, copy_of, says_of_the_question
 from .forms import Told, live
@@ -43,46 +43,6 @@ MOST_FLIGHTS_FOLLOWED = 2
 """How many failed askings a caller waits for before their failure is its own."""
 _NOTHING_SPENT = Decimal(0)
 _GIVEN_UP = GatewayError("unavailable", "The call was given up.", code="given_up")
-
-Ask = Callable[[Exchange, Reply], Awaitable[None]]
-"""Asks a provider, on the account of the call that is given with it."""
-
-
-class NoCache:
-    """Every call is asked."""
-
-    def asking(self, exchange: Exchange, outcome: Outcome, route: Route) -> Asking | None:
-        return None
-
-    def look_up(self, asking: Asking | None) -> str | None:
-        return None
-
-    async def answer(
-        self,
-        asking: Asking | None,
-        exchange: Exchange,
-        outcome: Outcome,
-        reply: Reply,
-        ask: Ask,
-        looked_up: bytes | None = None,
-    ) -> None:
-        await ask(exchange, reply)
-
-    async def recall(self, asking: Asking, outcome: Outcome, reply: Reply) -> bool:
-        return False
-
-    async def purge(self, tenant: str | None = None, model: str | None = None) -> int:
-        return 0
-
-    async def forget(self, key: str) -> bool:
-        return False
-
-    async def report_bad_hit(self, tenant: str, call_id: str) -> bool:
-        return False
-
-    def start(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class Cache:

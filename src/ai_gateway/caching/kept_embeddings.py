@@ -1,22 +1,18 @@
 """Answers to calls for embeddings, put together of texts that are known and texts that are asked for."""
 
-from collections.abc import Awaitable, Callable
 from time import time
 
-from ai_gateway.dialects.exchange import EmbeddingsExchange, Exchange
+from ai_gateway.dialects.exchange import EmbeddingsExchange
 from ai_gateway.model.call import Outcome
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.reply import Reply
 
 from .account import NOTHING, account_many, part_of
-from .asking import Asking
+from .asking import Ask, Asking
 from .embeddings import EmbeddingInputs
 from .entry import Entry, entry_of
 from .flight import Flight
 from .store import Store, fresh
 from .telling import WholeReply
-
-Ask = Callable[[Exchange, Reply], Awaitable[None]]
 
 
 class KeptEmbeddings:

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ai_gateway.access.access import Access
-from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.cache import Cache
+from ai_gateway.caching.no_cache import NoCache
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.routing.experiment_report import Feedback
 from ai_gateway.storage.database import Database, DatabaseUnavailable

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.cache import Cache
+from ai_gateway.caching.no_cache import NoCache
 from ai_gateway.edge.usage import no_ledger
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import CacheUse, SimilarityReport

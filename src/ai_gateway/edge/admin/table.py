@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ai_gateway.caching.cache import Cache, NoCache
+from ai_gateway.caching.cache import Cache
+from ai_gateway.caching.no_cache import NoCache
 from ai_gateway.edge.readiness import Readiness
 from ai_gateway.routing.book import RouteBook
 from ai_gateway.routing.experiments import Experiments
