@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ai_gateway.migrate_from.litellm import convert
 from ai_gateway.settings.load import load_settings
 from ai_gateway.settings.tree import SettingsError
 
@@ -23,6 +22,8 @@ def add_import(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """The result on standard output or in a file, the report on standard error."""
+    from ai_gateway.migrate_from.litellm import convert
+
     try:
         draft = convert(given.file)
     except SettingsError as error:
