@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from ai_gateway.catalogue.cost import nano_dollars
 from ai_gateway.limits.limits import SpendingUnknown
-from ai_gateway.limits.rules import Sum, nano_dollars
+from ai_gateway.limits.rules import Sum
 from ai_gateway.storage.database import DatabaseUnavailable
 
 if TYPE_CHECKING:

@@ -1,11 +1,14 @@
 """What a call cost, exactly: decimal arithmetic, each kind of token at its own price."""
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from ai_gateway.model.usage import Usage
 
 from .models import Price, Prices
 
+NANO = 1_000_000_000
+"""Budgets count dollars in billionths, so that sums are whole numbers."""
+_PICO_IN_NANO = 1000
 _MILLION = Decimal(1_000_000)
 _ZERO = Decimal(0)
 
@@ -13,31 +16,44 @@ _ZERO = Decimal(0)
 def cost_of(usage: Usage, prices: Prices) -> Decimal:
     """US dollars. A kind without a price of its own is billed as plain input or output; cache writes
     as plain input too, but for the hour-long ones, billed as the short where only those are priced."""
-    size = usage.input_tokens
-    read, short, long = (
-        usage.cache_read_tokens,
-        usage.cache_write_5m_tokens,
-        usage.cache_write_1h_tokens,
-    )
-    audio_in, audio_out = usage.input_audio_tokens, usage.output_audio_tokens
-    plain_in = size - read - short - long - audio_in
-    plain_out = usage.output_tokens - audio_out
+    size = plain_in = usage.input_tokens
+    plain_out = usage.output_tokens
     total = _ZERO
+    if tokens := usage.cache_read_tokens:
+        plain_in -= tokens
+        total += tokens * _at(prices.cache_read or prices.input, size)
+    if tokens := usage.cache_write_5m_tokens:
+        plain_in -= tokens
+        total += tokens * _at(prices.cache_write_5m or prices.input, size)
+    if tokens := usage.cache_write_1h_tokens:
+        plain_in -= tokens
+        price = prices.cache_write_1h or prices.cache_write_5m or prices.input
+        total += tokens * _at(price, size)
+    if tokens := usage.input_audio_tokens:
+        plain_in -= tokens
+        total += tokens * _at(prices.input_audio or prices.input, size)
+    if tokens := usage.output_audio_tokens:
+        plain_out -= tokens
+        total += tokens * _at(prices.output_audio or prices.output, size)
     if plain_in > 0:
-        total = plain_in * _at(prices.input, size)
+        total += plain_in * _at(prices.input, size)
     if plain_out > 0:
         total += plain_out * _at(prices.output, size)
-    if read:
-        total += read * _at(prices.cache_read or prices.input, size)
-    if short:
-        total += short * _at(prices.cache_write_5m or prices.input, size)
-    if long:
-        total += long * _at(prices.cache_write_1h or prices.cache_write_5m or prices.input, size)
-    if audio_in:
-        total += audio_in * _at(prices.input_audio or prices.input, size)
-    if audio_out:
-        total += audio_out * _at(prices.output_audio or prices.output, size)
     return total / _MILLION
+
+
+def nano_dollars_of(input_tokens: int, output_tokens: int, prices: Prices) -> int:
+    """What plain tokens cost, in whole billionths of a dollar, rounded up: never less than `cost_of`."""
+    of_input, of_output, holds_to = prices.rates
+    if input_tokens > holds_to:
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        return nano_dollars(cost_of(usage, prices))
+    return -(-(input_tokens * of_input + output_tokens * of_output) // _PICO_IN_NANO)
+
+
+def nano_dollars(amount: Decimal) -> int:
+    """Rounded up: a sum is never less than what was spent."""
+    return int((amount * NANO).to_integral_value(ROUND_CEILING))
 
 
 def _at(price: Price | None, size: int) -> Decimal:

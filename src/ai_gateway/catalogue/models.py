@@ -2,9 +2,11 @@
 
 import tomllib
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from fnmatch import fnmatchcase
+from functools import cached_property
 from importlib.resources import files
+from math import inf
 
 import msgspec
 from msgspec import Struct
@@ -31,7 +33,7 @@ class Price(Struct, frozen=True, omit_defaults=True):
         return price
 
 
-class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     input: Price | None = None
     output: Price | None = None
     cache_read: Price | None = None
@@ -39,6 +41,20 @@ class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_write_1h: Price | None = None
     input_audio: Price | None = None
     output_audio: Price | None = None
+
+    @cached_property
+    def rates(self) -> tuple[int, int, float]:
+        """Whole pico-dollars (10^-12) that a plain token of input and of output costs, a finer price
+        rounded up, and the size of input up to which that holds."""
+        priced = [price for price in (self.input, self.output) if price is not None]
+        starts = [tier.start for price in priced for tier in price.tiers]
+        return _pico(self.input), _pico(self.output), min(starts, default=inf)
+
+
+def _pico(price: Price | None) -> int:
+    if price is None:
+        return 0
+    return int((price.base * 1_000_000).to_integral_value(ROUND_CEILING))
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True):

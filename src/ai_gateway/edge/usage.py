@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ai_gateway.access.access import Access
+from ai_gateway.catalogue.cost import NANO
 from ai_gateway.limits.limits import Remaining
-from ai_gateway.limits.rules import NANO
 from ai_gateway.model.call import Caller
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.usage_report import BudgetStanding, CallerReport, Grouping, Subject

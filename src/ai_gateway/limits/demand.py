@@ -4,12 +4,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ai_gateway.catalogue.cost import cost_of
+from ai_gateway.catalogue.cost import nano_dollars_of
 from ai_gateway.catalogue.models import ModelFacts
 from ai_gateway.dialects.exchange import Exchange
-from ai_gateway.model.usage import Usage
-
-from .rules import nano_dollars
 
 
 class Demand(Struct, frozen=True):
@@ -36,8 +33,9 @@ def demand_of(
         output = min(assumed_output, max(known, default=assumed_output))
     dollars = 0
     if usd:
-        usage = Usage(input_tokens=size.input_tokens, output_tokens=output)
         for model in models:
             if model.prices is not None:
-                dollars = max(dollars, nano_dollars(cost_of(usage, model.prices)))
+                cost = nano_dollars_of(size.input_tokens, output, model.prices)
+                if cost > dollars:
+                    dollars = cost
     return Demand(size.input_tokens + output, dollars)

@@ -13,17 +13,17 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ai_gateway.catalogue.cost import nano_dollars
 from ai_gateway.catalogue.models import ModelFacts
 from ai_gateway.dialects.exchange import Exchange
 from ai_gateway.model.call import Caller, Outcome, Standing, Target
 from ai_gateway.model.errors import GatewayError
-from ai_gateway.model.policy import RateLimit
 from ai_gateway.state.admission import Bucket, Claim, Grant, Settlement
 from ai_gateway.state.store import State, StateLost
 
-from .demand import NOTHING, Demand, demand_of
+from .demand import NOTHING, demand_of
 from .refusal import amount, budget_refusal, in_flight_refusal, rate_refusal
-from .rules import GatewayRules, Rules, Sum, nano_dollars, rules_for, tells_targets_apart
+from .rules import GatewayRules, Rules, Sum, rules_for, tells_targets_apart
 
 _MOST_KEPT = 8192
 _MOST_RECOUNTS = 3
@@ -125,14 +125,11 @@ class Limits:
         if rules.counts_tokens or rules.counts_usd:
             demand = demand_of(exchange, models, self._assumed_output, usd=rules.counts_usd)
         claim = Claim(
-            call_id=self._prefix + format(next(self._ids), "x"),
+            call_id=f"{self._prefix}{next(self._ids):x}",
             buckets=rules.buckets,
-            takes=[
-                1.0 if limit.unit == "requests" else min(float(demand.tokens), limit.capacity)
-                for limit in rules.limits
-            ],
+            takes=_takes(rules, demand.tokens) if rules.of_tokens else rules.ones,
             quotas=rules.quotas,
-            reserves=_reserves(rules, demand),
+            reserves=_of_quotas(rules, (demand.tokens, demand.nano_dollars, 1)),
             look_up=look_up,
         )
         try:
@@ -159,20 +156,17 @@ class Limits:
         tokens = dollars = 0
         if outcome.cache not in _FROM_CACHE:
             tokens = outcome.usage.total_tokens
-            if outcome.cost is not None and rules.counts_usd:
+            if rules.counts_usd and outcome.cost is not None:
                 dollars = nano_dollars(outcome.cost)
         buckets: list[Bucket] = []
         returns: list[float] = []
-        if rules.counts_tokens:
-            for limit, bucket, taken in zip(rules.limits, claim.buckets, claim.takes, strict=True):
-                if limit.unit == "tokens" and taken != tokens:
-                    buckets.append(bucket)
-                    returns.append(taken - tokens)
+        for at in rules.of_tokens:
+            back = claim.takes[at] - tokens
+            if back:
+                buckets.append(claim.buckets[at])
+                returns.append(back)
         if not buckets and not claim.quotas:
             return
-        spent = [tokens if one.unit == "tokens" else dollars for one in rules.sums]
-        if len(claim.quotas) > len(spent):
-            spent.append(0)
         self._state.settle(
             Settlement(
                 call_id=claim.call_id,
@@ -180,7 +174,7 @@ class Limits:
                 returns=returns,
                 quotas=claim.quotas,
                 reserved=claim.reserves,
-                spent=spent,
+                spent=_of_quotas(rules, (tokens, dollars, 0)),
                 degraded=admission.degraded,
             )
         )
@@ -235,13 +229,12 @@ class Limits:
     def _tell(self, rules: Rules, grant: Grant, outcome: Outcome, caller: Caller) -> None:
         """Leaves in the outcome what the caller is told of its limits."""
         outcome.degraded = grant.degraded
-        for limit, level in zip(rules.limits, grant.levels, strict=True):
-            left = max(0, int(level))
-            if limit.unit == "requests":
-                if outcome.requests_left is None or left < outcome.requests_left.remaining:
-                    outcome.requests_left = _standing(limit, left, level)
-            elif outcome.tokens_left is None or left < outcome.tokens_left.remaining:
-                outcome.tokens_left = _standing(limit, left, level)
+        if rules.of_requests:
+            outcome.requests_left = _nearest(rules, rules.of_requests, grant.levels)
+        if rules.of_tokens:
+            outcome.tokens_left = _nearest(rules, rules.of_tokens, grant.levels)
+        if not rules.warns:
+            return
         for account, used in zip(rules.sums, grant.used, strict=False):
             if account.soft is not None and used > account.soft and grant.admitted:
                 outcome.budget_warning = (
@@ -266,26 +259,37 @@ class Limits:
         )
 
 
-def _reserves(rules: Rules, demand: Demand) -> list[int]:
-    reserves = [
-        demand.tokens if one.unit == "tokens" else demand.nano_dollars for one in rules.sums
-    ]
-    if len(rules.quotas) > len(reserves):
-        reserves.append(1)
-    return reserves
+def _takes(rules: Rules, tokens: int) -> list[float]:
+    takes = list(rules.ones)
+    for at in rules.of_tokens:
+        takes[at] = min(float(tokens), rules.limits[at].capacity)
+    return takes
+
+
+def _of_quotas(rules: Rules, used: tuple[int, int, int]) -> list[int]:
+    """Of each quota. `used`: tokens, nano-dollars, calls."""
+    return [used[unit] for unit in rules.counted_in]
 
 
 def _without(claim: Claim, rules: Rules, lost: Sequence[int]) -> tuple[Claim, Rules]:
     kept = [at for at in range(len(rules.quotas)) if at not in lost]
     quotas = [rules.quotas[at] for at in kept]
     reserves = [claim.reserves[at] for at in kept]
-    sums = [one for at, one in enumerate(rules.sums) if at not in lost]
     return replace(claim, quotas=quotas, reserves=reserves), replace(
-        rules, quotas=quotas, sums=sums
+        rules,
+        quotas=quotas,
+        counted_in=[rules.counted_in[at] for at in kept],
+        sums=[one for at, one in enumerate(rules.sums) if at not in lost],
     )
 
 
-def _standing(limit: RateLimit, left: int, level: float) -> Standing:
-    missing = limit.capacity - level
-    reset = missing / limit.refill if limit.refill > 0 else None
-    return Standing(limit=int(limit.capacity), remaining=left, reset=reset)
+def _nearest(rules: Rules, which: Sequence[int], levels: Sequence[float]) -> Standing:
+    """How the caller stands with the one of these limits that has the least left."""
+    at = which[0] if len(which) == 1 else min(which, key=levels.__getitem__)
+    limit, level = rules.limits[at], levels[at]
+    capacity, refill = limit.capacity, limit.refill
+    return Standing(
+        limit=int(capacity),
+        remaining=int(level) if level > 0 else 0,
+        reset=(capacity - level) / refill if refill > 0 else None,
+    )

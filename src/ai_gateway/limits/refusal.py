@@ -4,10 +4,11 @@ from datetime import datetime
 from math import ceil, inf
 from zoneinfo import ZoneInfo
 
+from ai_gateway.catalogue.cost import NANO
 from ai_gateway.model.errors import GatewayError
 from ai_gateway.model.policy import RateLimit
 
-from .rules import NANO, Sum
+from .rules import Sum
 
 _LONGEST_WAIT = 86_400
 _IN_FLIGHT_WAIT = 1

@@ -4,7 +4,7 @@ Every key of a tenant begins with `gw:{tenant}:`, so that on Redis Cluster all l
 """
 
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Literal
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from ai_gateway.catalogue.cost import nano_dollars
 from ai_gateway.model.call import Caller, Target
 from ai_gateway.model.policy import Budget, RateLimit
 from ai_gateway.state.admission import Bucket, Quota
@@ -22,8 +23,8 @@ Unit = Literal["requests", "tokens", "usd", "calls"]
 _PLAIN = "-._~@+ "
 """What a name may hold in a key beside letters and digits; the rest is escaped."""
 ANY_NAME = ("*",)
-NANO = 1_000_000_000
-"""Dollars are counted in billionths, so that sums are whole numbers."""
+TOKENS, DOLLARS, CALLS = range(3)
+"""Where an amount stands in the triple of what a call uses: tokens, nano-dollars, itself."""
 
 
 class Sum(Struct, frozen=True, kw_only=True):
@@ -52,9 +53,19 @@ class Rules(Struct, frozen=True, kw_only=True):
     limits: Sequence[RateLimit]
     buckets: Sequence[Bucket]
     """One for each of `limits`."""
+    ones: tuple[float, ...]
+    """One for each of `limits`: what a call takes where it is calls that are counted."""
+    of_requests: tuple[int, ...]
+    """Which of `limits` count calls."""
+    of_tokens: tuple[int, ...]
+    """Which of `limits` count tokens."""
     quotas: Sequence[Quota]
     """The sums' in their order, then the cap on calls in flight if there is one."""
+    counted_in: Sequence[int]
+    """What each of `quotas` counts: `TOKENS`, `DOLLARS` or `CALLS`."""
     sums: Sequence[Sum]
+    warns: bool
+    """One of the sums has a soft limit."""
     counts_tokens: bool
     counts_usd: bool
 
@@ -98,25 +109,28 @@ def rules_for(
             buckets.append(_bucket(limit, caller, target.provider, model, shared=shared))
     sums = _sums(_budgets(own, policy.budgets), caller, now, own.zone)
     quotas = [one.quota for one in sums]
+    counted_in = [TOKENS if one.unit == "tokens" else DOLLARS for one in sums]
     if policy.max_in_flight is not None:
         per, name = ("key", caller.key_id) if caller.key_id is not None else ("user", caller.user)
         key = f"{_tenant(caller)}:in_flight:{per}:{_name(name)}"
         quotas.append(Quota(key=key, limit=policy.max_in_flight, counted=False))
+        counted_in.append(CALLS)
+    of_tokens = tuple(at for at, limit in enumerate(limits) if limit.unit == "tokens")
     return Rules(
         policy=policy,
         until=min((one.ends for one in sums if one.ends), default=float("inf")),
         limits=limits,
         buckets=buckets,
+        ones=(1.0,) * len(limits),
+        of_requests=tuple(at for at in range(len(limits)) if at not in of_tokens),
+        of_tokens=of_tokens,
         quotas=quotas,
+        counted_in=counted_in,
         sums=sums,
-        counts_tokens=any(r.unit == "tokens" for r in (*limits, *sums)),
-        counts_usd=any(one.unit == "usd" for one in sums),
+        warns=any(one.soft is not None for one in sums),
+        counts_tokens=bool(of_tokens) or TOKENS in counted_in,
+        counts_usd=DOLLARS in counted_in,
     )
-
-
-def nano_dollars(amount: Decimal) -> int:
-    """Rounded up: a sum is never less than what was spent."""
-    return int((amount * NANO).to_integral_value(ROUND_CEILING))
 
 
 def whole(unit: str, amount: Decimal) -> int:

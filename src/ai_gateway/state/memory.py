@@ -16,17 +16,6 @@ _VALUE_OVERHEAD = 200
 """What an entry takes beside its key and value, about."""
 
 
-class _Level:
-    """A bucket's content at a time."""
-
-    __slots__ = ("at", "bucket", "level")
-
-    def __init__(self, bucket: Bucket, level: float, at: float) -> None:
-        self.bucket = bucket
-        self.level = level
-        self.at = at
-
-
 class _Sum:
     """A quota's count. `spent` is None until someone says what it was."""
 
@@ -46,7 +35,8 @@ class MemoryState:
         value_bytes: int = _MOST_VALUE_BYTES,
     ) -> None:
         self._clock = clock
-        self._levels: dict[str, _Level] = {}
+        self._levels: dict[str, tuple[float, float, Bucket]] = {}
+        """By a bucket's key what it held, when, and its capacity and rate at the time."""
         self._sums: dict[str, _Sum] = {}
         self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._value_bytes = 0
@@ -58,13 +48,48 @@ class MemoryState:
 
     def admit_now(self, claim: Claim) -> Grant:
         now = self._clock()
+        used: list[int] = []
+        for quota, reserve in zip(claim.quotas, claim.reserves, strict=True):
+            count = self._sums.get(quota.key)
+            if count is None:
+                count = self._new_sum(quota)
+            if count.spent is None:
+                return self._refused(claim, len(used), now)
+            with_it = count.spent + count.held + reserve
+            if with_it > quota.limit and quota.hard:
+                return self._refused(claim, len(used), now)
+            count.held += reserve
+            used.append(with_it)
         levels: list[float] = []
+        for bucket, take in zip(claim.buckets, claim.takes, strict=True):
+            kept = self._levels.get(bucket.key)
+            if kept is None:
+                level = bucket.capacity
+            else:
+                level, at, _ = kept
+                level += (now - at) * bucket.refill
+                if level > bucket.capacity:
+                    level = bucket.capacity
+            if level < take:
+                return self._refused(claim, len(used), now)
+            levels.append(level - take)
+        for bucket, level in zip(claim.buckets, levels, strict=True):
+            self._levels[bucket.key] = level, now, bucket
+        if len(self._levels) > _MOST_BUCKETS:
+            self._sweep_levels(now)
+        value = None if claim.look_up is None else self._value(claim.look_up)
+        return Grant(admitted=True, levels=levels, used=used, value=value)
+
+    def _refused(self, claim: Claim, held: int, now: float) -> Grant:
+        """Gives back what the claim holds by now, of its first `held` quotas, and says why."""
+        for quota, reserve in zip(claim.quotas[:held], claim.reserves, strict=False):
+            count = self._sums.get(quota.key)
+            if count is not None:
+                count.held -= reserve
+        levels = [self._level(bucket, now) for bucket in claim.buckets]
         refused_by, wait = -1, 0.0
-        takes = claim.takes
         for at, bucket in enumerate(claim.buckets):
-            level = self._level(bucket, now)
-            levels.append(level)
-            lacking = takes[at] - level
+            lacking = claim.takes[at] - levels[at]
             if lacking > 0:
                 needed = lacking / bucket.refill if bucket.refill > 0 else inf
                 if needed >= wait:
@@ -79,36 +104,25 @@ class MemoryState:
                 unknown.append(at)
                 used.append(0)
                 continue
-            now_used = count.spent + count.held
-            used.append(now_used)
-            if quota.hard and now_used + claim.reserves[at] > quota.limit:
-                refused_by = len(claim.buckets) + at
-        value = self._value(claim.look_up) if claim.look_up is not None else None
-        if unknown or refused_by >= 0:
-            return Grant(
-                admitted=False,
-                levels=levels,
-                used=used,
-                refused_by=-1 if unknown else refused_by,
-                wait=wait if refused_by < len(claim.buckets) else 0.0,
-                unknown=unknown,
-                value=value,
-            )
-        for at, bucket in enumerate(claim.buckets):
-            if takes[at] > 0:
-                levels[at] -= takes[at]
-                self._put(bucket, levels[at], now)
-        for at, quota in enumerate(claim.quotas):
-            reserve = claim.reserves[at]
-            self._sums[quota.key].held += reserve
-            used[at] += reserve
-        return Grant(admitted=True, levels=levels, used=used, value=value)
+            used.append(count.spent + count.held)
+            if quota.hard and used[at] + claim.reserves[at] > quota.limit:
+                refused_by, wait = len(claim.buckets) + at, 0.0
+        return Grant(
+            admitted=False,
+            levels=levels,
+            used=used,
+            refused_by=-1 if unknown else refused_by,
+            wait=wait,
+            unknown=unknown,
+            value=None if claim.look_up is None else self._value(claim.look_up),
+        )
 
     def settle(self, settlement: Settlement) -> None:
-        now = self._clock()
-        for bucket, back in zip(settlement.buckets, settlement.returns, strict=True):
-            level = min(bucket.capacity, self._level(bucket, now) + back)
-            self._put(bucket, level, now)
+        if settlement.buckets:
+            now = self._clock()
+            for bucket, back in zip(settlement.buckets, settlement.returns, strict=True):
+                level = min(bucket.capacity, self._level(bucket, now) + back)
+                self._levels[bucket.key] = level, now, bucket
         for quota, reserved, spent in zip(
             settlement.quotas, settlement.reserved, settlement.spent, strict=True
         ):
@@ -192,29 +206,16 @@ class MemoryState:
         kept = self._levels.get(bucket.key)
         if kept is None:
             return bucket.capacity
-        level = kept.level
-        if now > kept.at:
-            level += (now - kept.at) * bucket.refill
-        return bucket.capacity if level > bucket.capacity else level
-
-    def _put(self, bucket: Bucket, level: float, now: float) -> None:
-        kept = self._levels.get(bucket.key)
-        if kept is not None:
-            kept.bucket, kept.level, kept.at = bucket, level, now
-            return
-        if len(self._levels) >= _MOST_BUCKETS:
-            self._sweep_levels(now)
-        self._levels[bucket.key] = _Level(bucket, level, now)
+        level, at, _ = kept
+        return min(bucket.capacity, level + (now - at) * bucket.refill)
 
     def _sweep_levels(self, now: float) -> None:
         """Full buckets go: nothing is lost by it. Where that frees too little, the oldest half goes."""
-        full = [
-            k for k, v in self._levels.items() if self._level(v.bucket, now) >= v.bucket.capacity
-        ]
+        full = [k for k, (_, _, b) in self._levels.items() if self._level(b, now) >= b.capacity]
         for key in full:
             del self._levels[key]
         if len(self._levels) > _MOST_BUCKETS // 2:
-            oldest = sorted(self._levels, key=lambda k: self._levels[k].at)
+            oldest = sorted(self._levels, key=lambda k: self._levels[k][1])
             for key in oldest[: len(oldest) - _MOST_BUCKETS // 2]:
                 del self._levels[key]
 
