@@ -2,30 +2,24 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from ai_gateway.catalogue.cost import nano_dollars_of
 from ai_gateway.catalogue.models import ModelFacts
 from ai_gateway.dialects.exchange import Exchange
 
-
-class Demand(Struct, frozen=True):
-    tokens: int = 0
-    nano_dollars: int = 0
-
-
-NOTHING = Demand()
+Amounts = tuple[int, int, int]
+"""Tokens, nano-dollars, calls."""
+ONE_CALL: Amounts = (0, 0, 1)
 
 
 def demand_of(
     exchange: Exchange | None, models: Sequence[ModelFacts], assumed_output: int, *, usd: bool
-) -> Demand:
+) -> Amounts:
     """Of the models it may go to, the dearest counts.
 
     `assumed_output`: tokens of output where the caller set no limit, unless the model's own is lower.
     """
     if exchange is None:
-        return Demand(assumed_output, 1)
+        return assumed_output, 1, 1
     size = exchange.size()
     output = size.output_tokens
     if output is None:
@@ -38,4 +32,4 @@ def demand_of(
                 cost = nano_dollars_of(size.input_tokens, output, model.prices)
                 if cost > dollars:
                     dollars = cost
-    return Demand(size.input_tokens + output, dollars)
+    return size.input_tokens + output, dollars, 1

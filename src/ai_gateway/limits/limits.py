@@ -21,7 +21,7 @@ from ai_gateway.model.errors import GatewayError
 from ai_gateway.state.admission import Bucket, Claim, Grant, Settlement
 from ai_gateway.state.store import State, StateLost
 
-from .demand import NOTHING, demand_of
+from .demand import ONE_CALL, Amounts, demand_of
 from .refusal import amount, budget_refusal, in_flight_refusal, rate_refusal
 from .rules import GatewayRules, Rules, Sum, rules_for, tells_targets_apart
 
@@ -121,15 +121,15 @@ class Limits:
         rules = self._rules(caller, target, outcome.route)
         if not rules.buckets and not rules.quotas and look_up is None:
             return None
-        demand = NOTHING
+        demand = ONE_CALL
         if rules.counts_tokens or rules.counts_usd:
             demand = demand_of(exchange, models, self._assumed_output, usd=rules.counts_usd)
         claim = Claim(
             call_id=f"{self._prefix}{next(self._ids):x}",
             buckets=rules.buckets,
-            takes=_takes(rules, demand.tokens) if rules.of_tokens else rules.ones,
+            takes=_takes(rules, demand[0]) if rules.of_tokens else rules.ones,
             quotas=rules.quotas,
-            reserves=_of_quotas(rules, (demand.tokens, demand.nano_dollars, 1)),
+            reserves=_of_quotas(rules, demand),
             look_up=look_up,
         )
         try:
@@ -262,13 +262,13 @@ class Limits:
 def _takes(rules: Rules, tokens: int) -> list[float]:
     takes = list(rules.ones)
     for at in rules.of_tokens:
-        takes[at] = min(float(tokens), rules.limits[at].capacity)
+        takes[at] = min(tokens, rules.limits[at].capacity)
     return takes
 
 
-def _of_quotas(rules: Rules, used: tuple[int, int, int]) -> list[int]:
-    """Of each quota. `used`: tokens, nano-dollars, calls."""
-    return [used[unit] for unit in rules.counted_in]
+def _of_quotas(rules: Rules, amounts: Amounts) -> list[int]:
+    """Of each quota the amount that it counts."""
+    return list(map(amounts.__getitem__, rules.counted_in))
 
 
 def _without(claim: Claim, rules: Rules, lost: Sequence[int]) -> tuple[Claim, Rules]:

@@ -24,7 +24,7 @@ _PLAIN = "-._~@+ "
 """What a name may hold in a key beside letters and digits; the rest is escaped."""
 ANY_NAME = ("*",)
 TOKENS, DOLLARS, CALLS = range(3)
-"""Where an amount stands in the triple of what a call uses: tokens, nano-dollars, itself."""
+"""Where each stands among the amounts of a call (`demand.Amounts`)."""
 
 
 class Sum(Struct, frozen=True, kw_only=True):

@@ -61,22 +61,24 @@ class MemoryState:
             count.held += reserve
             used.append(with_it)
         levels: list[float] = []
+        kept = self._levels
         for bucket, take in zip(claim.buckets, claim.takes, strict=True):
-            kept = self._levels.get(bucket.key)
-            if kept is None:
+            last = kept.get(bucket.key)
+            if last is None:
+                if len(kept) >= _MOST_BUCKETS:
+                    self._sweep_levels(now)
                 level = bucket.capacity
             else:
-                level, at, _ = kept
+                level, at, _ = last
                 level += (now - at) * bucket.refill
                 if level > bucket.capacity:
                     level = bucket.capacity
-            if level < take:
+            level -= take
+            if level < 0:
                 return self._refused(claim, len(used), now)
-            levels.append(level - take)
+            levels.append(level)
         for bucket, level in zip(claim.buckets, levels, strict=True):
-            self._levels[bucket.key] = level, now, bucket
-        if len(self._levels) > _MOST_BUCKETS:
-            self._sweep_levels(now)
+            kept[bucket.key] = level, now, bucket
         value = None if claim.look_up is None else self._value(claim.look_up)
         return Grant(admitted=True, levels=levels, used=used, value=value)
 

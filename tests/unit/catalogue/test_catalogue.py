@@ -4,9 +4,11 @@ from decimal import Decimal
 import pytest
 from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ai_gateway.catalogue.catalogue import Catalogue, load_catalogue
-from ai_gateway.catalogue.cost import cost_of
+from ai_gateway.catalogue.cost import cost_of, nano_dollars, nano_dollars_of
 from ai_gateway.catalogue.models import Price, Prices, Tier
 from ai_gateway.catalogue.provider import custom_provider, load_providers
 from ai_gateway.dialects.registry import PROVIDER_DIALECTS
@@ -114,12 +116,50 @@ COSTS = [
     (Usage(input_tokens=300_000), "1.8"),
     (Usage(input_tokens=1), "0.000003"),
     (Usage(), "0"),
+    (
+        Usage(input_tokens=10, input_audio_tokens=4, output_tokens=10, output_audio_tokens=10),
+        "0.00018",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("usage", "expected"), COSTS)
 def test_costs_are_exact(usage: Usage, expected: str) -> None:
     assert cost_of(usage, PRICES) == Decimal(expected)
+
+
+SIZES = st.integers(0, 10**7)
+DEAREST = Decimal(1000)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    base=st.decimals(0, DEAREST, places=6),
+    long=st.decimals(0, DEAREST, places=6),
+    out=st.none() | st.decimals(0, DEAREST, places=6),
+    start=st.integers(0, 10**7),
+    read=SIZES,
+    written=SIZES,
+)
+def test_what_is_set_aside_is_the_cost_rounded_up(
+    base: Decimal, long: Decimal, out: Decimal | None, start: int, read: int, written: int
+) -> None:
+    prices = Prices(
+        input=Price(base, (Tier(start, long),)), output=None if out is None else Price(out)
+    )
+    cost = cost_of(Usage(input_tokens=read, output_tokens=written), prices)
+    assert nano_dollars_of(read, written, prices) == nano_dollars(cost)
+
+
+@settings(deadline=None, max_examples=300)
+@given(price=st.decimals(0, DEAREST, places=9), read=SIZES, written=SIZES)
+def test_of_finer_prices_never_too_little_is_set_aside(
+    price: Decimal, read: int, written: int
+) -> None:
+    prices = Prices(input=Price(price), output=Price(price))
+    cost = nano_dollars(cost_of(Usage(input_tokens=read, output_tokens=written), prices))
+    # By less than a pico-dollar a token too much.
+    assert cost <= nano_dollars_of(read, written, prices) <= cost + (read + written) // 1000 + 1
 
 
 MODELS = [

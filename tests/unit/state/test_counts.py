@@ -102,6 +102,16 @@ async def test_all_or_nothing(state: State) -> None:
     assert list(await state.levels([full, nearly_empty])) == [9.0, 0.0]
 
 
+async def test_where_anything_refuses_no_quota_is_held(state: State) -> None:
+    empty, spent, room = bucket("gw:{t}:1", capacity=0), budget(), in_flight(5)
+    await state.recount(spent, 0)
+    by_bucket = await take(state, empty, quotas=(spent, room), reserves=(10, 1))
+    assert (by_bucket.admitted, by_bucket.refused_by) == (False, 0)
+    by_second = await take(state, quotas=(spent, in_flight(0)), reserves=(10, 1))
+    assert (by_second.admitted, by_second.refused_by, by_second.used) == (False, 1, [0, 0])
+    assert [await state.used(spent), await state.used(room)] == [0, 0]
+
+
 async def test_of_several_refusals_the_longest_is_told(state: State) -> None:
     slow, fast = bucket("gw:{t}:1", 1, 0.01), bucket("gw:{t}:2", 1, 10)
     assert (await take(state, slow, fast)).admitted
