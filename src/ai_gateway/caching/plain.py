@@ -103,7 +103,7 @@ def plain_content(dialect: str, body: bytes) -> tuple[list[list[str]], Numbers] 
     decoder = _DECODERS.get(dialect)
     # In a body without \\u a name can be written in one way only, so that counting them finds any
     # member given twice.
-    if decoder is None or b"\\u" in body or len(body) > _LONGEST_BODY:
+    if decoder is None or len(body) > _LONGEST_BODY or (b"\\" in body and b"\\u" in body):
         return None
     try:
         call = decoder.decode(body)

@@ -138,8 +138,11 @@ class ChatExchange:
         return self.peek.max_tokens
 
     def size(self) -> Size:
-        given, count = self.peek.max_tokens, _count(self.peek.fields.get("n"))
-        return Size(self._input_tokens(), None if given is None else given * count)
+        peek = self.peek
+        most, n = peek.max_tokens, peek.fields.get("n")
+        if most is not None and n is not None:
+            most *= _count(n)
+        return Size(self._input_tokens(), most)
 
     def _input_tokens(self) -> int:
         if len(self.body) > _LARGE:
@@ -374,10 +377,8 @@ class CountTokensExchange:
         raise GatewayError("invalid_request", "A token count is not streamed.", field="stream")
 
 
-def _count(n: Raw | None) -> int:
+def _count(n: Raw) -> int:
     """How many answers are asked for (OpenAI's `n`)."""
-    if n is None:
-        return 1
     text = bytes(n)
     return min(_MOST_CHOICES, max(1, int(text))) if text.isdigit() and len(text) < 4 else 1
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 LONGEST_MODEL = 256
 
 _fields_decoder = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*?)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 
@@ -46,11 +47,9 @@ def top_level_fields(body: bytes) -> dict[str, Raw]:
     could be played against each other.
     """
     fields = _fields_decoder.decode(body)
-    # A member given twice makes the body longer than the compact form of those found. Bodies with
-    # other spacing are compared with the form Python's json writes, or looked through in full.
-    names, values = sum(map(len, fields)), sum(map(len, map(memoryview, fields.values())))
-    compact = 1 + 4 * len(fields) + names + values
-    if len(body) != compact and not _is_spaced(body, fields):
+    # In a body as most clients write it, compact, or as Python's json does, each member found is all
+    # that there is. Others are looked through in full.
+    if _encode(fields) != body and not _is_spaced(body, fields):
         _refuse_duplicates(body)
     return fields
 
