@@ -19,22 +19,22 @@ def cost_of(usage: Usage, prices: Prices) -> Decimal:
     size = plain_in = usage.input_tokens
     plain_out = usage.output_tokens
     total = _ZERO
-    if tokens := usage.cache_read_tokens:
-        plain_in -= tokens
-        total += tokens * _at(prices.cache_read or prices.input, size)
-    if tokens := usage.cache_write_5m_tokens:
-        plain_in -= tokens
-        total += tokens * _at(prices.cache_write_5m or prices.input, size)
-    if tokens := usage.cache_write_1h_tokens:
-        plain_in -= tokens
+    if usage.cache_read_tokens:
+        plain_in -= usage.cache_read_tokens
+        total += usage.cache_read_tokens * _at(prices.cache_read or prices.input, size)
+    if usage.cache_write_5m_tokens:
+        plain_in -= usage.cache_write_5m_tokens
+        total += usage.cache_write_5m_tokens * _at(prices.cache_write_5m or prices.input, size)
+    if usage.cache_write_1h_tokens:
+        plain_in -= usage.cache_write_1h_tokens
         price = prices.cache_write_1h or prices.cache_write_5m or prices.input
-        total += tokens * _at(price, size)
-    if tokens := usage.input_audio_tokens:
-        plain_in -= tokens
-        total += tokens * _at(prices.input_audio or prices.input, size)
-    if tokens := usage.output_audio_tokens:
-        plain_out -= tokens
-        total += tokens * _at(prices.output_audio or prices.output, size)
+        total += usage.cache_write_1h_tokens * _at(price, size)
+    if usage.input_audio_tokens:
+        plain_in -= usage.input_audio_tokens
+        total += usage.input_audio_tokens * _at(prices.input_audio or prices.input, size)
+    if usage.output_audio_tokens:
+        plain_out -= usage.output_audio_tokens
+        total += usage.output_audio_tokens * _at(prices.output_audio or prices.output, size)
     if plain_in > 0:
         total += plain_in * _at(prices.input, size)
     if plain_out > 0:

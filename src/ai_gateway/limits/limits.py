@@ -287,9 +287,8 @@ def _nearest(rules: Rules, which: Sequence[int], levels: Sequence[float]) -> Sta
     """How the caller stands with the one of these limits that has the least left."""
     at = which[0] if len(which) == 1 else min(which, key=levels.__getitem__)
     limit, level = rules.limits[at], levels[at]
-    capacity, refill = limit.capacity, limit.refill
     return Standing(
-        limit=int(capacity),
+        limit=int(limit.capacity),
         remaining=int(level) if level > 0 else 0,
-        reset=(capacity - level) / refill if refill > 0 else None,
+        reset=(limit.capacity - level) / limit.refill if limit.refill > 0 else None,
     )

@@ -69,14 +69,13 @@ class MemoryState:
                     self._sweep_levels(now)
                 level = bucket.capacity
             else:
-                level, at, _ = last
-                level += (now - at) * bucket.refill
+                before, at, _ = last
+                level = before + (now - at) * bucket.refill
                 if level > bucket.capacity:
                     level = bucket.capacity
-            level -= take
-            if level < 0:
+            if level < take:
                 return self._refused(claim, len(used), now)
-            levels.append(level)
+            levels.append(level - take)
         for bucket, level in zip(claim.buckets, levels, strict=True):
             kept[bucket.key] = level, now, bucket
         value = None if claim.look_up is None else self._value(claim.look_up)
