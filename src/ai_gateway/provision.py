@@ -35,7 +35,7 @@ def provision(
 ) -> tuple[Catalogue, Directory]:
     """The catalogue, and where its models' calls go. `simulator_port`: where no provider is configured."""
     own = {name: c.provider for name, c in settings.providers.items()}
-    catalogue = load_catalogue(settings.prices, own)
+    catalogue = load_catalogue(settings.prices, own, own or _SIMULATORS)
     credentials = {
         name: Credential(
             base_url=c.base_url,

@@ -145,9 +145,13 @@ def _shown(name: str) -> str:
 
 
 def load_catalogue(
-    prices: Path | None = None, extra_providers: Mapping[str, Provider] | None = None
+    prices: Path | None = None,
+    extra_providers: Mapping[str, Provider] | None = None,
+    configured: Collection[str] | None = None,
 ) -> Catalogue:
-    """`prices`: an operator's own price file. Raises OSError, msgspec.DecodeError for a bad one."""
+    """`prices`: an operator's own price file; `configured`: the providers whose models are known, all where
+    it is not given. Raises OSError, msgspec.DecodeError for a bad file."""
     providers = {**load_providers(), **(extra_providers or {})}
     rules, general = load_rules()
-    return Catalogue(providers, load_prices(prices), rules, general)
+    priced = {providers[name].prices for name in configured or providers}
+    return Catalogue(providers, load_prices(priced, prices), rules, general)

@@ -1,7 +1,7 @@
 """Prices and context windows, from `prices.json` and an operator's own file of the same form."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,22 @@ class PriceBook(Struct, frozen=True, kw_only=True):
     providers: dict[str, list[PricedModel]]
 
 
-def load_prices(override: Path | None = None) -> PriceBook:
-    """The shipped book; an override's models come before the shipped ones of the same provider.
+def load_prices(wanted: Collection[str], override: Path | None = None) -> PriceBook:
+    """The shipped book, with the wanted lists alone: most of it is of providers that nobody uses here. An
+    override's models come before the shipped ones of the same provider.
 
     Raises OSError, msgspec.DecodeError for an override that cannot be read.
     """
     book = msgspec.json.decode(
         (files("ai_gateway.catalogue") / "prices.json").read_bytes(), type=PriceBook
     )
+    providers = {name: models for name, models in book.providers.items() if name in wanted}
     if override is None:
-        return book
+        return msgspec.structs.replace(book, providers=providers)
     own = msgspec.json.decode(override.read_bytes(), type=PriceBook)
-    providers = {**book.providers}
     for name, models in own.providers.items():
-        providers[name] = [*models, *providers.get(name, ())]
+        if name in wanted:
+            providers[name] = [*models, *providers.get(name, ())]
     version = f"{book.version}+{own.version}"
     return PriceBook(source=book.source, version=version, date=own.date, providers=providers)
 

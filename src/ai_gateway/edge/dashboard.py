@@ -1,6 +1,7 @@
 """`/dashboard`: its files, and signing in and out. What it shows comes from the admin API."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.resources import files
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,6 @@ class DashboardEndpoints:
         self._sessions = sessions
         self._sign_ins = sign_ins
         self._log = log
-        self._files = _load()
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -92,6 +92,11 @@ class DashboardEndpoints:
         from .sign_in import SignInEndpoints
 
         return SignInEndpoints(self._sign_ins, self._sessions, self._log).routes()
+
+    @cached_property
+    def _files(self) -> Mapping[str, bytes]:
+        """Read when somebody looks."""
+        return _load()
 
     async def _index(self, request: Request) -> Response:
         if request.url.path.endswith("/"):

@@ -1,6 +1,7 @@
 """`/openapi.json`, and `/docs`, a page made from it that needs nothing else."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -159,12 +160,18 @@ def _responses(answers: dict[str, str]) -> dict[str, Any]:
 
 
 class DocumentEndpoints:
-    """Both are made once: they do not change while the process runs."""
+    """Both are made once, when first asked for: they do not change while the process runs."""
 
     def __init__(self, table: Sequence[AdminRoute]) -> None:
-        described = openapi(table)
-        self._json = encode(described)
-        self._html = _page(described)
+        self._table = table
+
+    @cached_property
+    def _json(self) -> bytes:
+        return encode(openapi(self._table))
+
+    @cached_property
+    def _html(self) -> str:
+        return _page(openapi(self._table))
 
     async def openapi(self, request: Request) -> Response:
         return Response(self._json, media_type="application/json")

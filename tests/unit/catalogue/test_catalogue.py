@@ -42,6 +42,13 @@ def test_names_resolve(catalogue: Catalogue, name: str, expected: tuple[str, str
     assert catalogue.resolve(name, ALL) == expected
 
 
+def test_prices_are_kept_of_the_configured_providers_alone() -> None:
+    catalogue = load_catalogue(configured={"groq"})
+    assert catalogue.facts("groq", "llama-3.3-70b-versatile").prices is not None
+    assert catalogue.models_of("groq") == load_catalogue().models_of("groq")
+    assert not catalogue.models_of("openai")
+
+
 @pytest.mark.parametrize(
     ("name", "variable"),
     [
