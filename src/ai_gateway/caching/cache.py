@@ -108,11 +108,11 @@ class Cache:
             return
         if asking.directives.read:
             if asking.rules.limited:
-                if looked_up is None and self.look_up(asking) is None:
-                    answered = await self.recall(asking, outcome, reply)
-                else:
-                    answered = await self._recall_slot(read(looked_up), asking, outcome, reply)
-                if answered:
+                if self._store.shared is None or self.look_up(asking) is None:
+                    if await self.recall(asking, outcome, reply):
+                        return
+                elif (told := self._found(read(looked_up), asking, outcome)) is not None:
+                    await send(told, asking.form, outcome, reply)
                     return
             if asking.key in self._flights and asking.rules.join:
                 await self._join_or_lead(asking, outcome, reply, ask)
@@ -132,21 +132,19 @@ class Cache:
             return True
         shared, memory = self._store.shared, self._store.memory
         slot = memory.get(asking.key) if shared is None else await shared.get(asking.key)
-        if slot is None:
-            outcome.cache = "miss"
+        told = self._found(slot, asking, outcome)
+        if told is None:
             return False
-        return await self._recall_slot(slot, asking, outcome, reply)
-
-    async def _recall_slot(
-        self, slot: Slot | None, asking: Asking, outcome: Outcome, reply: Reply
-    ) -> bool:
-        if slot is None or not fresh(slot.entry, asking.directives):
-            outcome.cache = "miss"
-            return False
-        account(outcome, slot.entry, "hit", time())
-        told = slot.told(asking.form) or self._tell_anew(asking, slot)
         await send(told, asking.form, outcome, reply)
         return True
+
+    def _found(self, slot: Slot | None, asking: Asking, outcome: Outcome) -> Told | None:
+        """What is stored, as it is asked for and accounted for; None where it will not do."""
+        if slot is None or not fresh(slot.entry, asking.directives):
+            outcome.cache = "miss"
+            return None
+        account(outcome, slot.entry, "hit", time())
+        return slot.told(asking.form) or self._tell_anew(asking, slot)
 
     async def _join_or_lead(self, asking: Asking, outcome: Outcome, reply: Reply, ask: Ask) -> None:
         failure: BaseException | None = None
