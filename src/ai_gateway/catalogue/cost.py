@@ -1,6 +1,7 @@
 """What a call cost, exactly: decimal arithmetic, each kind of token at its own price."""
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
+from math import ceil
 
 from ai_gateway.model.usage import Usage
 
@@ -53,7 +54,7 @@ def nano_dollars_of(input_tokens: int, output_tokens: int, prices: Prices) -> in
 
 def nano_dollars(amount: Decimal) -> int:
     """Rounded up: a sum is never less than what was spent."""
-    return int((amount * NANO).to_integral_value(ROUND_CEILING))
+    return ceil(amount * NANO)
 
 
 def _at(price: Price | None, size: int) -> Decimal:

@@ -2,11 +2,11 @@
 
 import tomllib
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib.resources import files
-from math import inf
+from math import ceil, inf
 
 import msgspec
 from msgspec import Struct
@@ -52,9 +52,7 @@ class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
 
 
 def _pico(price: Price | None) -> int:
-    if price is None:
-        return 0
-    return int((price.base * 1_000_000).to_integral_value(ROUND_CEILING))
+    return 0 if price is None else ceil(price.base * 1_000_000)
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True):
