@@ -10,7 +10,7 @@ from msgspec.json import encode
 from ai_gateway.ledger import calls
 from ai_gateway.ledger.latency import SAMPLE, LatencyFilter
 from ai_gateway.ledger.query import CallFilter, LedgerQueries
-from ai_gateway.ledger.record import UsageRecord
+from ai_gateway.ledger.record import AttemptRun, Course, StepRun, UsageRecord
 from ai_gateway.storage.database import Database
 from tests.integration.test_admin import ADMIN
 from tests.serving import ask, serving
@@ -37,6 +37,22 @@ async def keep(database: Database, *records: UsageRecord) -> LedgerQueries:
     async with database.write() as connection:
         await kept(connection, encode(records).decode())
     return LedgerQueries(database)
+
+
+async def test_a_calls_course_is_read_however_its_line_held_it(opened: Database) -> None:
+    course = Course(
+        (StepRun("admit", 0, 2000),), (AttemptRun("p", "m", 3000, 5000, 502, 're"s\n'),)
+    )
+    lines = [record(1, course=course), record(2, course=encode(course).decode()), record(3)]
+    await keep(opened, *lines)
+    nested, text, none = [await calls.one_call(opened, line.id) for line in lines]
+    assert nested is not None
+    assert text is not None
+    assert none is not None
+    assert (nested.steps, nested.asked) == (text.steps, text.asked)
+    assert [(s.name, s.start_ms, s.end_ms) for s in nested.steps] == [("admit", 0, 2)]
+    assert [(a.status, a.error) for a in nested.asked] == [(502, 're"s\n')]
+    assert (none.steps, none.asked) == ([], [])
 
 
 DAY = {"start": NOON - timedelta(hours=12), "end": NOON + timedelta(hours=12)}

@@ -42,7 +42,7 @@ class _RecordingReply(PassingReply):
     __slots__ = ("_ledger", "_outcome")
 
     def __init__(self, ledger: Ledger, outcome: Outcome, reply: Reply) -> None:
-        super().__init__(reply)
+        self._reply = reply
         self._ledger = ledger
         self._outcome = outcome
 

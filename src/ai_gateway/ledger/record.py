@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from random import getrandbits
 from time import time
+from typing import Any
 
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder, Encoder
@@ -12,6 +13,7 @@ from ai_gateway.model.call import Outcome
 
 PICO = 10**12
 """Pico-dollars in a dollar: see `storage.tables`."""
+_PICO = Decimal(PICO)
 SIMILARITY = 10_000
 _LONGEST_NAME = 256
 _ANSWERED_FROM_CACHE = frozenset({"hit", "semantic", "joined"})
@@ -45,6 +47,33 @@ def is_accountable(outcome: Outcome) -> bool:
     return outcome.caller is not None and (
         bool(outcome.attempts) or outcome.cache in _ANSWERED_FROM_CACHE or outcome.status == 200
     )
+
+
+class StepRun(Struct, frozen=True, array_like=True):
+    """A step of the path. Times are microseconds since the call came."""
+
+    name: str
+    begun: int
+    ended: int
+
+
+class AttemptRun(Struct, frozen=True, array_like=True):
+    """One asking of one provider."""
+
+    provider: str
+    model: str
+    begun: int
+    ended: int
+    status: int
+    """0 where no answer came."""
+    error: str | None
+
+
+class Course(Struct, frozen=True, array_like=True):
+    """Where a call's time went."""
+
+    steps: tuple[StepRun, ...] = ()
+    attempts: tuple[AttemptRun, ...] = ()
 
 
 class UsageRecord(Struct, frozen=True, omit_defaults=True):
@@ -89,40 +118,13 @@ class UsageRecord(Struct, frozen=True, omit_defaults=True):
     variant: str | None = None
     shadow_of: str | None = None
     """The call whose copy this is."""
-    course: str | None = None
-    """JSON: a `Course`."""
+    course: Course | str | None = None
+    """As JSON in the table. A string is that JSON, as lines once held it."""
     trace_id: str | None = None
     cache_key: str | None = None
     """Of the stored answer that it was given."""
     similarity: int | None = None
     """Of its question to the stored one, in ten-thousandths, where it was found by meaning."""
-
-
-class StepRun(Struct, frozen=True, array_like=True):
-    """A step of the path. Times are microseconds since the call came."""
-
-    name: str
-    begun: int
-    ended: int
-
-
-class AttemptRun(Struct, frozen=True, array_like=True):
-    """One asking of one provider."""
-
-    provider: str
-    model: str
-    begun: int
-    ended: int
-    status: int
-    """0 where no answer came."""
-    error: str | None
-
-
-class Course(Struct, frozen=True, array_like=True):
-    """Where a call's time went."""
-
-    steps: tuple[StepRun, ...] = ()
-    attempts: tuple[AttemptRun, ...] = ()
 
 
 _encode = Encoder().encode
@@ -151,54 +153,57 @@ def record_of(outcome: Outcome, seconds: float, price_version: str) -> bytes:
     caller, target, usage, request = outcome.caller, outcome.target, outcome.usage, outcome.request
     assert caller is not None
     cost, saved, first = outcome.cost, outcome.saved, outcome.first_token_seconds
+    trace = outcome.trace
     cached = outcome.cache in _ANSWERED_FROM_CACHE
     alike = outcome.similarity if cached else None
+    # By place: msgspec looks for each name among all fields, which with so many takes longer than
+    # everything else here.
     record = UsageRecord(
-        id=outcome.call_id,
-        at=time_of(outcome.call_id),
-        tenant=caller.tenant,
-        user=caller.user,
-        request_id=request.id,
-        operation=request.operation,
-        endpoint=request.endpoint,
-        requested_model=_name(outcome.requested_model),
-        provider="" if target is None else target.provider,
-        model="" if target is None else _name(target.model),
-        stream=outcome.stream,
-        status=outcome.status,
-        attempts=len(outcome.attempts),
-        usage_known=outcome.usage_known,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        audio_tokens=usage.input_audio_tokens + usage.output_audio_tokens,
-        duration_us=int(seconds * 1e6),
-        upstream_us=int(outcome.upstream_seconds * 1e6),
-        key_id=caller.key_id,
-        route=outcome.route,
-        error=outcome.error,
-        cache=outcome.cache,
-        cost_pico=None if cost is None else round(cost * PICO),
-        saved_pico=None if saved is None else round(saved * PICO),
-        price_version=None if cost is None else price_version,
-        first_token_us=None if first is None else int(first * 1e6),
-        tags=_encode(tuple(dict.fromkeys(caller.tags))).decode() if caller.tags else None,
-        experiment=outcome.experiment,
-        variant=outcome.variant,
-        shadow_of=outcome.shadow_of,
-        course=_course(outcome, seconds),
-        trace_id=None if outcome.trace is None else f"{outcome.trace.trace_id:032x}",
-        cache_key=outcome.cache_key if cached else None,
-        similarity=None if alike is None else round(alike * SIMILARITY),
+        outcome.call_id,
+        time_of(outcome.call_id),
+        caller.tenant,
+        caller.user,
+        request.id,
+        request.operation,
+        request.endpoint,
+        _name(outcome.requested_model),
+        "" if target is None else target.provider,
+        "" if target is None else _name(target.model),
+        outcome.stream,
+        outcome.status,
+        len(outcome.attempts),
+        outcome.usage_known,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens + usage.output_audio_tokens,
+        int(seconds * 1e6),
+        int(outcome.upstream_seconds * 1e6),
+        caller.key_id,
+        outcome.route,
+        outcome.error,
+        outcome.cache,
+        None if cost is None else round(cost * _PICO),
+        None if saved is None else round(saved * _PICO),
+        None if cost is None else price_version,
+        None if first is None else int(first * 1e6),
+        _encode(tuple(dict.fromkeys(caller.tags))).decode() if caller.tags else None,
+        outcome.experiment,
+        outcome.variant,
+        outcome.shadow_of,
+        _course(outcome, seconds),
+        None if trace is None else f"{trace.trace_id:032x}",
+        outcome.cache_key if cached else None,
+        None if alike is None else round(alike * SIMILARITY),
     )
     return _encode(record) + b"\n"
 
 
-def _course(outcome: Outcome, seconds: float) -> str:
-    """A `Course`, written without making one: this is done for every call. An attempt's own time is up to
-    its answer; a stream's goes on until the call is over."""
+def _course(outcome: Outcome, seconds: float) -> Any:
+    """A `Course`, or what is written like one: none is made, as this is done for every call. An attempt's
+    own time is up to its answer; a stream's goes on until the call is over."""
     since = outcome.request.received
     steps = [
         (name, int((begun - since) * 1e6), int((ended - since) * 1e6))
@@ -216,7 +221,7 @@ def _course(outcome: Outcome, seconds: float) -> str:
             (target.provider, target.model[:_LONGEST_NAME], int(begun * 1e6), int(ended * 1e6),
              one.status, one.error)
         )  # fmt: skip
-    return _encode((steps, runs)).decode()
+    return steps, runs
 
 
 def _name(given: str) -> str:

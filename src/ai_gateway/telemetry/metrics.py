@@ -6,10 +6,12 @@ new one counts as `other`, and likewise users and tenants.
 
 import platform
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import pairwise
 
 from msgspec import msgpack
 
-from ai_gateway.model.call import Outcome
+from ai_gateway.model.call import Attempt, CacheOutcome, Caller, Outcome
 
 from .declared import BY_NAME, METRICS, MOST_MODELS, MOST_TENANTS, OTHER, Metric
 from .exposition import Exposition
@@ -25,13 +27,13 @@ class _ModelSeries:
 
     __slots__ = (
         "cost",
+        "ended",
         "first_token",
         "input",
         "labels",
         "output",
         "per_token",
         "seconds",
-        "statuses",
     )
 
     def __init__(self, labels: tuple[str, str], metrics: "Metrics") -> None:
@@ -42,18 +44,19 @@ class _ModelSeries:
         self.cost = metrics.counter("llm_cost_usd_total").of(*labels)
         self.first_token: Spread | None = None
         self.per_token: Spread | None = None
-        self.statuses: dict[str, Tally] = {}
+        self.ended: dict[str, tuple[Tally, Tally]] = {}
+        """By how: calls, and attempts that were their call's only one."""
 
 
 class _TenantSeries:
-    __slots__ = ("cost", "input", "outcomes", "output")
+    __slots__ = ("cancelled", "cost", "failed", "input", "output", "refused", "success")
 
     def __init__(self, tenant: str, metrics: "Metrics") -> None:
         requests = metrics.counter("gateway_tenant_requests_total")
-        self.outcomes = {
-            name: requests.of(tenant, name)
-            for name in ("success", "refused", "failed", "cancelled")
-        }
+        self.success = requests.of(tenant, "success")
+        self.refused = requests.of(tenant, "refused")
+        self.failed = requests.of(tenant, "failed")
+        self.cancelled = requests.of(tenant, "cancelled")
         self.input = metrics.counter("gateway_tenant_tokens_total").of(tenant, "input")
         self.output = metrics.counter("gateway_tenant_tokens_total").of(tenant, "output")
         self.cost = metrics.counter("gateway_tenant_cost_usd_total").of(tenant)
@@ -87,6 +90,8 @@ class Metrics:
         self._http_requests = self.counter("http_requests_total")
         self._http_seconds = self.histogram("http_request_duration_seconds")
         self._llm_requests = self.counter("llm_requests_total")
+        self._llm_attempts = self.counter("llm_attempts_total")
+        self._cache_requests = self.counter("cache_requests_total")
         self._limited = self.counter("rate_limit_exceeded_total")
         self._hits = self.counter("cache_hits_total").of()
         self._misses = self.counter("cache_misses_total").of()
@@ -94,7 +99,6 @@ class Metrics:
         self._http: dict[tuple[str, str, int], tuple[Tally, Spread]] = {}
         self._models: dict[tuple[str, str], _ModelSeries] = {}
         self._tenants: dict[str, _TenantSeries] = {}
-        self._attempts: dict[tuple[str, str], Tally] = {}
 
     @property
     def calls(self) -> int:
@@ -139,33 +143,42 @@ class Metrics:
 
     def observe_call(self, outcome: Outcome, trace_id: str | None = None) -> None:
         """`trace_id`: of the trace that is kept of it, for exemplars."""
-        overhead = max(0.0, outcome.total_seconds - outcome.upstream_seconds)
-        self._overhead.observe(overhead, trace_id)
+        overhead = outcome.total_seconds - outcome.upstream_seconds
+        self._overhead.observe(overhead if overhead > 0.0 else 0.0, trace_id)
+        cost = None if outcome.cost is None else float(outcome.cost)
         if outcome.cache is not None:
-            self._observe_cache(outcome)
+            self._observe_cache(outcome.cache, outcome.saved)
         if outcome.caller is not None:
-            self._observe_caller(outcome, outcome.caller.tenant, outcome.caller.user)
-        target = outcome.target
-        if target is None or not outcome.attempts:
+            self._observe_caller(outcome, outcome.caller, cost)
+        target, attempts = outcome.target, outcome.attempts
+        if target is None or not attempts:
             return
         series = self._models.get((target.provider, target.model))
         if series is None:
             series = self._model_series(target.provider, target.model)
         status = outcome.error or "success"
-        count = series.statuses.get(status)
-        if count is None:
-            count = series.statuses[status] = self._llm_requests.of(*series.labels, status)
-        count.value += 1
+        ended = series.ended.get(status)
+        if ended is None:
+            ended = series.ended[status] = (
+                self._llm_requests.of(*series.labels, status),
+                self._llm_attempts.of(target.provider, status),
+            )
+        calls, only_attempts = ended
+        calls.value += 1
+        if len(attempts) == 1:
+            only_attempts.value += 1
+        else:
+            self._observe_attempts(attempts, status)
         series.seconds.observe(outcome.upstream_seconds, trace_id)
         if outcome.first_token_seconds is not None:
             self._observe_stream(series, outcome, outcome.first_token_seconds, trace_id)
-        series.input.value += outcome.usage.input_tokens
-        series.output.value += outcome.usage.output_tokens
-        if outcome.cost is not None:
-            series.cost.value += float(outcome.cost)
+        usage = outcome.usage
+        series.input.value += usage.input_tokens
+        series.output.value += usage.output_tokens
+        if cost is not None:
+            series.cost.value += cost
         elif outcome.error is None:
             self.counter("llm_unpriced_requests_total").of(*series.labels).value += 1
-        self._observe_attempts(outcome, status)
 
     def _observe_stream(
         self, series: _ModelSeries, outcome: Outcome, first_token: float, trace_id: str | None
@@ -182,57 +195,50 @@ class Metrics:
             taken = max(0.0, outcome.upstream_seconds - first_token)
             series.per_token.observe(taken / after, trace_id)
 
-    def _observe_attempts(self, outcome: Outcome, status: str) -> None:
-        attempts = outcome.attempts
-        before = None
-        for attempt in attempts:
-            provider = attempt.target.provider
-            # Of the last one the outcome knows more than the attempt does.
-            ended = status if attempt is attempts[-1] else attempt.error or "success"
-            count = self._attempts.get((provider, ended))
-            if count is None:
-                count = self.counter("llm_attempts_total").of(provider, ended)
-                self._attempts[(provider, ended)] = count
-            count.value += 1
-            if before is not None:
-                if before.target == attempt.target:
-                    self.counter("llm_retries_total").of(provider).value += 1
-                else:
-                    family = self.counter("llm_fallbacks_total")
-                    family.of(before.target.provider, provider).value += 1
-            before = attempt
+    def _observe_attempts(self, attempts: Sequence[Attempt], status: str) -> None:
+        """`status`: of the call, and so of the last one: of that the outcome knows more than it does."""
+        self._llm_attempts.of(attempts[-1].target.provider, status).value += 1
+        for attempt, after in pairwise(attempts):
+            target, provider = attempt.target, after.target.provider
+            self._llm_attempts.of(target.provider, attempt.error or "success").value += 1
+            if target == after.target:
+                self.counter("llm_retries_total").of(provider).value += 1
+            else:
+                self.counter("llm_fallbacks_total").of(target.provider, provider).value += 1
 
-    def _observe_cache(self, outcome: Outcome) -> None:
-        assert outcome.cache is not None
-        self.counter("cache_requests_total").of(outcome.cache).value += 1
-        if outcome.cache == "miss":
+    def _observe_cache(self, cache: CacheOutcome, saved: Decimal | None) -> None:
+        self._cache_requests.of(cache).value += 1
+        if cache == "miss":
             self._misses.value += 1
-        elif outcome.cache != "bypass":
+        elif cache != "bypass":
             self._hits.value += 1
-        if outcome.saved is not None:
-            self._saved.value += float(outcome.saved)
+        if saved is not None:
+            self._saved.value += float(saved)
 
-    def _observe_caller(self, outcome: Outcome, tenant: str, user: str) -> None:
-        series = self._tenants.get(tenant)
-        if series is None:
-            name = tenant if len(self._tenants) < MOST_TENANTS else OTHER
-            series = self._tenants.get(name)
-            if series is None:
-                series = self._tenants[name] = _TenantSeries(name, self)
-        status = outcome.status
-        if outcome.error is None:
-            ended = "success"
-        elif outcome.error == "cancelled":
-            ended = "cancelled"
+    def _observe_caller(self, outcome: Outcome, caller: Caller, cost: float | None) -> None:
+        series = self._tenants.get(caller.tenant) or self._tenant_series(caller.tenant)
+        error = outcome.error
+        if error is None:
+            series.success.value += 1
+        elif error == "cancelled":
+            series.cancelled.value += 1
         else:
-            ended = "refused" if 400 <= status < 500 else "failed"
-        series.outcomes[ended].value += 1
-        series.input.value += outcome.usage.input_tokens
-        series.output.value += outcome.usage.output_tokens
-        if outcome.cost is not None:
-            series.cost.value += float(outcome.cost)
-        if outcome.error in ("rate_limited", "quota_exhausted") and not outcome.attempts:
-            self._limited.of(user).value += 1
+            refused = 400 <= outcome.status < 500
+            (series.refused if refused else series.failed).value += 1
+            if error in ("rate_limited", "quota_exhausted") and not outcome.attempts:
+                self._limited.of(caller.user).value += 1
+        usage = outcome.usage
+        series.input.value += usage.input_tokens
+        series.output.value += usage.output_tokens
+        if cost is not None:
+            series.cost.value += cost
+
+    def _tenant_series(self, tenant: str) -> _TenantSeries:
+        name = tenant if len(self._tenants) < MOST_TENANTS else OTHER
+        series = self._tenants.get(name)
+        if series is None:
+            series = self._tenants[name] = _TenantSeries(name, self)
+        return series
 
     def _model_series(self, provider: str, model: str) -> _ModelSeries:
         labels = (provider, model)

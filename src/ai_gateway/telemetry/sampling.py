@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from msgspec import Struct
-
 from ai_gateway.model.call import Outcome
 from ai_gateway.model.trace import Trace
 
@@ -19,29 +17,35 @@ SamplerName = Literal[
 _ALL = 1 << 64
 
 
-class Sampling(Struct, frozen=True, kw_only=True):
+class Sampling:
     """The samplers that OTEL_TRACES_SAMPLER names, and the rule for what must not be missed."""
 
-    sampler: SamplerName = "parentbased_always_on"
-    ratio: float = 1.0
-    """For the ratio samplers: the part of traces that is kept, by trace id, alike in every process."""
-    slow_seconds: float = 10.0
-    """A call that takes at least as long is kept whatever was decided at its beginning."""
+    __slots__ = ("_kept", "_parent_decides", "_slow_seconds")
+
+    def __init__(
+        self,
+        *,
+        sampler: SamplerName = "parentbased_always_on",
+        ratio: float = 1.0,
+        slow_seconds: float = 10.0,
+    ) -> None:
+        """`ratio`, for the ratio samplers: the part of traces that is kept, by trace id, alike in every
+        process. A call that takes `slow_seconds` or longer is kept whatever was decided at its beginning."""
+        self._slow_seconds = slow_seconds
+        root = sampler.removeprefix("parentbased_")
+        self._parent_decides = root != sampler
+        shares = {"always_on": 1.0, "always_off": 0.0, "traceidratio": ratio}
+        self._kept = round(shares[root] * _ALL)
+        """Trace ids whose lower 64 bits are below it, as in OpenTelemetry's own ratio sampler."""
 
     def at_beginning(self, trace: Trace) -> bool:
-        kind = self.sampler
-        if kind.startswith("parentbased_"):
-            if trace.parent_id is not None:
-                return trace.parent_sampled
-            kind = kind.removeprefix("parentbased_")
-        if kind == "always_on":
-            return True
-        # The lower 64 bits, as OpenTelemetry's own ratio sampler.
-        return kind == "traceidratio" and trace.trace_id % _ALL < round(self.ratio * _ALL)
+        if self._parent_decides and trace.parent_id is not None:
+            return trace.parent_sampled
+        return trace.trace_id % _ALL < self._kept
 
     def at_end(self, outcome: Outcome) -> bool:
         """Failures that are not the caller's own doing, attempts that failed, and slow calls."""
-        if outcome.total_seconds >= self.slow_seconds:
+        if outcome.total_seconds >= self._slow_seconds:
             return True
         if outcome.error is not None and outcome.status >= 500:
             return True

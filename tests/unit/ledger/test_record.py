@@ -15,6 +15,8 @@ from ai_gateway.ledger.record import (
     time_of,
 )
 from ai_gateway.model.call import Attempt, Caller, Outcome, Request, Target
+from ai_gateway.model.trace import Trace
+from ai_gateway.model.usage import Usage
 
 
 def outcome(**fields: object) -> Outcome:
@@ -59,6 +61,34 @@ def test_any_name_makes_one_printable_bounded_name(name: str) -> None:
     assert record.model == record.requested_model
     if name.isprintable():
         assert record.requested_model == name[:256]
+
+
+def test_all_that_is_known_of_a_call_is_in_its_own_column() -> None:
+    of = outcome(
+        caller=Caller(tenant="t", user="u", key_id="k", tags=("a=1", "a=1", "b=2")),
+        requested_model="asked", target=Target(provider="p", model="m"), stream=True, status=502,
+        usage_known=True, route="smart", error="upstream", cache="semantic", cache_key="stored",
+        similarity=0.98765, cost=Decimal("0.000001"), saved=Decimal("0.000002"),
+        usage=Usage(
+            input_tokens=1, output_tokens=2, cache_read_tokens=3, cache_write_5m_tokens=4,
+            cache_write_1h_tokens=5, reasoning_tokens=6, input_audio_tokens=7, output_audio_tokens=8,
+        ),
+        upstream_seconds=0.125, first_token_seconds=0.0625, experiment="e", variant="v",
+        shadow_of="s", trace=Trace(trace_id=255, span_id=1), stages=[("admit", 0.0, 0.5)],
+        attempts=[Attempt(target=Target(provider="p", model="m"), started=0.5, seconds=1, status=502)],
+    )  # fmt: skip
+    assert msgspec.json.decode(msgspec.json.encode(read(of))) == {
+        "id": of.call_id, "at": time_of(of.call_id), "tenant": "t", "user": "u", "request_id": "r",
+        "operation": "chat", "endpoint": "/v1/chat/completions", "requested_model": "asked",
+        "provider": "p", "model": "m", "stream": True, "status": 502, "attempts": 1,
+        "usage_known": True, "input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 3,
+        "cache_write_tokens": 9, "reasoning_tokens": 6, "audio_tokens": 15, "duration_us": 250_000,
+        "upstream_us": 125_000, "key_id": "k", "route": "smart", "error": "upstream",
+        "cache": "semantic", "cost_pico": 1_000_000, "saved_pico": 2_000_000, "price_version": "v1",
+        "first_token_us": 62_500, "tags": '["a=1","b=2"]', "experiment": "e", "variant": "v",
+        "shadow_of": "s", "trace_id": f"{255:032x}", "cache_key": "stored", "similarity": 9876,
+        "course": [[["admit", 0, 500_000]], [["p", "m", 500_000, 250_000, 502, None]]],
+    }  # fmt: skip
 
 
 TARGET = Target(provider="p", model="m")

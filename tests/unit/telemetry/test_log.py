@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import pytest
 
-from ai_gateway.model.call import Outcome
+from ai_gateway.model.call import Caller, Outcome
 from ai_gateway.model.trace import Trace
 from ai_gateway.model.usage import Usage
 from ai_gateway.telemetry.log import CallLine, Level, Log
@@ -158,6 +158,31 @@ def test_at_debug_every_attempt_has_a_line() -> None:
     assert (second["number"], second["model"], second["call_id"]) == (2, "llama", "c1")
     assert call["event"] == "call"
     assert len(written("info", tried, text=False)) == 2
+
+
+def test_a_calls_line_has_each_of_its_facts_under_its_own_name() -> None:
+    full = outcome_of(
+        error="upstream", error_detail="reset", status=502, route="r1", cache="miss", stream=True,
+        notes=("left out",), guardrails=["pii=redact:email"], upstream_request_id="u1", call_id="c1",
+        answered_model="gpt-4o-2024", stop="length", saved=Decimal("0.1"), requested_model="m",
+        caller=Caller(tenant="t", user="u", key_id="k"),
+        usage=Usage(input_tokens=1, output_tokens=2, cache_read_tokens=3),
+        trace=Trace(trace_id=1, span_id=2),
+        attempts=[("openai", "gpt-4o", "timeout"), ("groq", "llama", "reset")],
+    )  # fmt: skip
+    fields = json.loads(written("info", full, text=False)[0])
+    assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", fields.pop("time"))
+    assert fields.pop("attempts_trace").startswith("openai/gpt-4o;")
+    assert fields == {
+        "level": "warning", "event": "call", "request_id": "r", "call_id": "c1",
+        "endpoint": "/v1/chat/completions", "status": 502, "duration_ms": 1500.3, "overhead_ms": 0.3,
+        "tenant": "t", "user": "u", "key_id": "k", "requested_model": "m", "route": "r1",
+        "provider": "openai", "model": "gpt-4o", "answered_model": "gpt-4o-2024", "stream": True,
+        "attempts": 2, "input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 3,
+        "cost_usd": "0.25", "cache": "miss", "saved_usd": "0.1", "first_token_ms": 500.0,
+        "stop": "length", "error": "upstream", "error_detail": "reset", "notes": ["left out"],
+        "guardrails": ["pii=redact:email"], "upstream_request_id": "u1", "trace_id": f"{1:032x}",
+    }  # fmt: skip
 
 
 def test_text_has_what_is_looked_at_first_in_front() -> None:
