@@ -191,15 +191,14 @@ def _budgets(own: GatewayRules, policy: tuple[Budget, ...]) -> list[Budget]:
 
 def _sums(budgets: list[Budget], caller: Caller, now: float, zone: ZoneInfo) -> list[Sum]:
     found: list[Sum] = []
-    together: dict[tuple[str, str, str], list[Budget]] = {}
+    together: dict[tuple[Literal["user", "key", "tenant"], str, str], list[Budget]] = {}
     for budget in budgets:
-        together.setdefault((budget.per, budget.unit, budget.period), []).append(budget)
-    for same in together.values():
+        # Who comes without a key is held by name; both of its budgets are then one account.
+        per = "user" if budget.per == "key" and caller.key_id is None else budget.per
+        together.setdefault((per, budget.unit, budget.period), []).append(budget)
+    for (per, _, _), same in together.items():
         first = same[0]
-        name = {"user": caller.user, "key": caller.key_id, "tenant": caller.tenant}[first.per]
-        per = first.per
-        if name is None:
-            per, name = "user", caller.user
+        name = {"user": caller.user, "key": caller.key_id or "", "tenant": caller.tenant}[per]
         period, since, ends = period_of(first.period, now, zone)
         hard = min((whole(b.unit, b.amount) for b in same if b.hard), default=None)
         soft = min((whole(b.unit, b.amount) for b in same if not b.hard), default=None)
