@@ -205,6 +205,8 @@ async def test_a_header_bomb_is_refused(running: Running) -> None:
     assert b" 431 " in await _raw(running, _head(CHAT, 0, b"x: " + b"y" * 200_000 + b"\r\n"))
     endless = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 300_000
     assert b" 431 " in await _raw(running, endless)
+    unended = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n" + b"a:\r\n" * 300
+    assert b" 431 " in await _raw(running, unended)
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,9 @@ def test_addresses_of_databases(given: str | None, found: str) -> None:
 def test_other_databases_are_refused(given: str) -> None:
     with pytest.raises(ValueError, match="postgresql://"):
         database_url(given, Path("/data"))
+
+
+async def test_a_database_in_memory_opens() -> None:
+    database = Database(database_url("sqlite:///:memory:", Path()))
+    await database.open()
+    await database.close()

@@ -163,7 +163,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._parse(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _head_is_too_large(self) -> bool:
-        """As far as it has been parsed."""
+        """As far as it has been parsed. Counted first, so that a head that comes by the byte costs no more
+        each time than a head may hold."""
+        if len(self.headers) > MAX_HEADERS:
+            return True
         if self._head_at_most <= MAX_HEAD_BYTES:
             return False
         return len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD_BYTES
@@ -189,8 +192,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._refused:
+            # It came behind the one that was refused.
+            return
         parser = self.parser
-        if self._head_is_too_large() or len(self.headers) > MAX_HEADERS:
+        if self._head_is_too_large():
             self._refuse(*_TOO_LARGE)
             return
         method = parser.get_method()

@@ -133,10 +133,12 @@ def _make_engine(url: str, options: Mapping[str, Any]) -> "AsyncEngine":
         )
     path = Path(url.partition(":///")[2])
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The connection used last comes first: what the others hold in memory stays small. A database in
+    # memory has only one.
+    pool = {} if path.name == ":memory:" else {"pool_use_lifo": True}
     engine = create_async_engine(
         url,
-        # The connection used last comes first: what the others hold in memory stays small.
-        pool_use_lifo=True,
+        **pool,
         connect_args={"timeout": _WAIT_SECONDS},
         execution_options=dict(options),
     )

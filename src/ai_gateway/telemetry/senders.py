@@ -34,12 +34,14 @@ def http_sender(endpoint: str, headers: Mapping[str, str]) -> "Sender":
 
 def _needs_requests(endpoint: str) -> bool:
     """Whether the way to the collector takes what the SDK does with `requests` alone: certificates of one's
-    own, proxies, a provider of credentials. The SDK's transport on urllib3 is 4 MiB smaller."""
+    own, proxies, a provider of credentials, a name and password in the address. The SDK's transport on
+    urllib3 is 4 MiB smaller."""
     credentials = any(
         name.startswith("OTEL_PYTHON_EXPORTER_OTLP_HTTP_") and name.endswith("CREDENTIAL_PROVIDER")
         for name in os.environ
     )
-    return credentials or not endpoint.startswith("http://") or bool(getproxies())
+    plain = endpoint.startswith("http://") and "@" not in endpoint
+    return credentials or not plain or bool(getproxies())
 
 
 def grpc_sender(endpoint: str, headers: Mapping[str, str]) -> "Sender":
